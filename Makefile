@@ -1,0 +1,55 @@
+# Developer's verbs. `make` alone lists them.
+VENV ?= .venv
+PY := $(VENV)/bin/python
+SEEDS ?= 10000
+FIRST ?= 0
+
+.PHONY: help setup demo test test-slow lint format sim bench bench-peers docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q --upgrade pip
+	$(VENV)/bin/pip install -q -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed  ## make a virtual environment with everything the tests need
+
+demo: setup  ## serve a directory, copy it elsewhere over jsp with a progress bar, verify the copy
+	$(PY) -m jsp.apps.filesync.demo
+
+test: setup  ## run the test suite
+	$(PY) -m pytest
+
+test-slow: setup  ## the long tests: large files, lossy links, kills at random moments
+	$(PY) -m pytest -m slow --timeout 900
+
+lint: setup  ## style, types, layers, house rules
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest tests/test_tidy.py
+
+format: setup  ## let ruff put things in order
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+sim: setup  ## run SEEDS simulated scenarios from FIRST on, on all cores
+	$(PY) -m tests.sim $(SEEDS) $(FIRST)
+
+bench: setup  ## measure: bulk, round trip, messages, handshakes, memory
+	$(PY) -m benchmarks
+
+bench-peers: setup  ## the same beside aioquic, qh3 and gevent TLS, interleaved in one run
+	$(VENV)/bin/pip install -q -e '.[bench]'
+	$(PY) -m benchmarks --peers
+
+docs: setup  ## check the documentation: links, and that its examples run
+	$(PY) -m pytest tests/test_docs.py
+
+clean:  ## remove what was made
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -exec rm -rf {} +
