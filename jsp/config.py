@@ -1,0 +1,142 @@
+"""The one configuration object, and the limits nobody needs to change (each with its reason).
+
+Sizes are bytes, times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jsp.errors import LocalError
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+CIPHERS = ("chacha20-poly1305", "aes-256-gcm")
+GROUPS = ("x25519mlkem768", "x25519mlkem1024", "x25519mlkem512", "x25519")
+CONGESTION = ("newreno",)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """How connections behave. Every field has a default that suits most; `dataclasses.replace` changes one."""
+
+    ciphers: str | tuple[str, ...] = "auto"
+    '"auto": AES-256-GCM where both ends have AES hardware, ChaCha20-Poly1305 elsewhere; a tuple of names fixes it.'
+    groups: tuple[str, ...] = ("x25519mlkem768",)
+    "Key exchange groups, best first."
+    require_pq: bool = True
+    "Refuse `groups` without a post-quantum part."
+    protocols: tuple[str, ...] = ("jsp/1",)
+    "Application protocols, best first; the handshake settles one that both ends name."
+    congestion: str = "newreno"
+    "Congestion controller of every path."
+    max_datagram_size: int | None = None
+    "UDP payload of the largest datagram to send, 1,200 to 65,507. None: 1,200, which every path must carry."
+    receive_window: int = 24 * MIB
+    "Stream and message bytes a peer may have sent that the application has not read yet, per connection."
+    stream_window: int = 256 * KIB
+    "The same for one stream, to begin with; it grows with use."
+    stream_window_max: int = 16 * MIB
+    "The most one stream's window grows to: 1 Gbit/s over 128 ms."
+    send_buffer: int = MIB
+    "Bytes written to one stream (or queued as messages) and not yet sent, before writing blocks."
+    max_streams: int = 100
+    "Bidirectional, and as many unidirectional, streams a peer may have open at once."
+    max_message: int = 16 * MIB
+    "The largest message taken from a peer; at most `receive_window`."
+    best_effort_queue: int = 4 * MIB
+    "Best-effort messages kept for an application that is slow to read them; newer ones are dropped and counted."
+    idle_timeout: float | None = 30.0
+    "Silence after which a connection is given up (the smaller of both ends' values counts). None: never."
+    keep_alive: float | None = None
+    "Send a PING after this long without traffic, so that NATs and the idle timeout leave the connection alone."
+    handshake_timeout: float = 10.0
+    "A handshake must be over by then."
+    close_timeout: float = 3.0
+    "How long `close` goes on delivering what was written."
+    max_ack_delay: float = 0.025
+    "How long an acknowledgement of a single packet may wait (RFC 9000 section 13.2.1)."
+    connection_id_size: int = 4
+    "Bytes of the connection ids this side chooses, 4 to 20."
+    max_connections: int = 100_000
+    "Connections of one server; further ones are refused."
+    max_half_open: int = 1024
+    "Handshakes a server has under way; further ones wait for these to end."
+    rate_limit: float | None = None
+    "Handshakes a second that a server starts for one address prefix (/32, /56); None: no limit."
+
+    def __post_init__(self) -> None:
+        names = (self.ciphers,) if isinstance(self.ciphers, str) else self.ciphers
+        _check(
+            self.ciphers == "auto" or (names and set(names) <= set(CIPHERS)), f"ciphers: 'auto' or some of {CIPHERS}"
+        )
+        _check(bool(self.groups) and set(self.groups) <= set(GROUPS), f"groups: some of {GROUPS}")
+        _check(
+            not self.require_pq or "x25519" not in self.groups,
+            "group x25519 is not post-quantum: pass require_pq=False to allow it",
+        )
+        _check(self.congestion in CONGESTION, f"congestion: one of {CONGESTION}")
+        size = self.max_datagram_size
+        _check(size is None or 1200 <= size <= 65_507, "max_datagram_size: 1200 to 65507 bytes")
+        _check(64 * KIB <= self.receive_window <= 1 << 40, "receive_window: 64 KiB or more")
+        _check(16 * KIB <= self.stream_window <= self.stream_window_max, "stream_window: 16 KiB to stream_window_max")
+        # A message that could not be held whole would never be read, and its credit never come back.
+        _check(self.max_message <= self.receive_window - 64, "max_message: at most receive_window less 64 bytes")
+        _check(self.max_message > 0 and self.send_buffer > 0, "max_message and send_buffer: above 0")
+        _check(0 <= self.max_streams <= 1 << 20, "max_streams: 0 to 1,048,576")
+        _check(0.001 <= self.max_ack_delay <= 1, "max_ack_delay: 0.001 to 1 second")
+        _check(4 <= self.connection_id_size <= 20, "connection_id_size: 4 to 20 bytes")
+        for name in ("idle_timeout", "keep_alive", "handshake_timeout", "close_timeout", "rate_limit"):
+            value = getattr(self, name)
+            _check(value is None or value > 0, f"{name}: above 0")
+        _check(
+            bool(self.protocols) and all(p.isascii() and 1 <= len(p) <= 64 for p in self.protocols),
+            "protocols: ASCII names of 1 to 64 characters",
+        )
+
+
+def _check(holds: object, message: str) -> None:
+    if not holds:
+        raise LocalError(f"Config.{message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a peer can make us hold or do, at most. Every peer-driven container has a line here."""
+
+    crypto_buffer: int = 32 * KIB
+    "Handshake bytes out of order, per level: the largest flight with composite identities is 6 kB."
+    crypto_partial: int = 4 * KIB
+    "ClientHello bytes of a half-open connection."
+    fragments: int = 8192
+    "Gaps in the data of all streams and messages of a connection; a window of 16 MiB at 50 % loss has 6,700."
+    partial_messages: int = 1024
+    "Fragmented messages under reassembly; a sender keeps to the same number."
+    best_effort_partial: int = 64
+    "Fragmented best-effort messages under reassembly; the oldest is given up."
+    best_effort_lifetime: float = 10.0
+    "Seconds a fragmented best-effort message may take to arrive."
+    message_overhead: int = 64
+    "Bytes each message costs beside its own, so that empty ones are not free (spec section 8.4)."
+    coalesced_packets: int = 4
+    "Packets in one datagram of the handshake."
+    early_packets: int = 4
+    "1-RTT packets kept while their keys are not there yet."
+    connection_ids: int = 8
+    "Connection ids a peer may give us for one path."
+    control_ratio: int = 8
+    "Control frames for each packet received, over the last while; more is a flood."
+    control_burst: int = 2000
+    "Control frames that may come at once whatever the ratio."
+    resets_burst: int = 1000
+    "Streams reset while their handler runs; refilled at `resets_rate` a second."
+    resets_rate: float = 33.0
+    half_open_per_prefix: int = 256
+    "Handshakes under way from one IPv4 address or /56, behind which there may be many people."
+
+
+LIMITS: Limits = Limits()
+
+# What every path must carry (RFC 9000 section 14).
+DEFAULT_DATAGRAM_SIZE = 1200

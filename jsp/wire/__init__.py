@@ -1,0 +1,1 @@
+"""Bytes to values and back. Pure: no state kept between calls, no clock, no keys, no sockets."""

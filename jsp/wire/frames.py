@@ -1,0 +1,288 @@
+# cython: language_level=3, annotation_typing=False
+"""Frames: their numbers, which packets may carry them, and a `parse_`/`push_` pair for each (spec section 9).
+
+`parse_*` is called with the reader just behind the frame type and returns plain values; the frame's meaning is
+its owner's affair. Data frames (STREAM, MESSAGE, CRYPTO) return where their payload lies in the datagram, not a
+copy of it. Types from 0x40 carry a length, so that one we do not know can be skipped.
+"""
+
+from __future__ import annotations
+
+from jsp.errors import BadPacket
+from jsp.wire.buffer import Reader, Writer, varint_size
+from jsp.wire.packet import CID_MAX
+
+PADDING = 0x00
+PING = 0x01
+ACK = 0x02
+ACK_ECN = 0x03
+RESET = 0x04
+STOP = 0x05
+CRYPTO = 0x06
+NEW_TOKEN = 0x07
+STREAM = 0x08  # 0x08-0x0f
+STREAM_LAST = 0x0F
+MAX_DATA = 0x10
+MAX_STREAM_DATA = 0x11
+MAX_STREAMS_BIDI = 0x12
+MAX_STREAMS_UNI = 0x13
+DATA_BLOCKED = 0x14
+STREAM_DATA_BLOCKED = 0x15
+STREAMS_BLOCKED_BIDI = 0x16
+STREAMS_BLOCKED_UNI = 0x17
+NEW_CID = 0x18
+RETIRE_CID = 0x19
+PATH_CHALLENGE = 0x1A
+PATH_RESPONSE = 0x1B
+CLOSE = 0x1C
+CLOSE_APPLICATION = 0x1D
+HANDSHAKE_DONE = 0x1E
+MESSAGE_ABANDON = 0x1F
+MESSAGE = 0x20  # 0x20-0x3f
+MESSAGE_LAST = 0x3F
+SKIPPABLE = 0x40  # from here on frames carry a length
+
+STREAM_FIN = 0x01
+STREAM_LEN = 0x02
+STREAM_OFF = 0x04
+
+MESSAGE_LEN = 0x01
+MESSAGE_FRAGMENT = 0x02
+MESSAGE_ORDERED = 0x04
+MESSAGE_BEST_EFFORT = 0x08
+MESSAGE_PARTIAL = 0x10
+
+# Encryption levels, in the order their keys appear.
+INITIAL = 0
+EARLY = 1
+HANDSHAKE = 2
+APPLICATION = 3
+
+_I, _E, _H, _A = 1 << INITIAL, 1 << EARLY, 1 << HANDSHAKE, 1 << APPLICATION
+
+# Frame type -> the levels that may carry it. 0-RTT: only what can be replayed harmlessly (spec section 9.2).
+_ALLOWED = {
+    PADDING: _I | _E | _H | _A,
+    PING: _I | _E | _H | _A,
+    ACK: _I | _H | _A,
+    ACK_ECN: _I | _H | _A,
+    CRYPTO: _I | _H | _A,
+    CLOSE: _I | _H | _A,
+    RESET: _E | _A,
+}
+PERMITTED = bytes(_ALLOWED.get(kind, _E | _A if STREAM <= kind <= STREAM_LAST else _A) for kind in range(SKIPPABLE))
+
+ACK_RANGES_MAX = 256
+REASON_MAX = 64
+RESET_TOKEN_SIZE = 16
+CHALLENGE_SIZE = 8
+# ACK delays travel in units of 8 microseconds.
+ACK_DELAY_UNIT = 8e-6
+
+
+def is_eliciting(kind: int) -> bool:
+    """Whether a frame of this type asks for an acknowledgement (RFC 9002 section 2)."""
+    return kind not in (PADDING, ACK, ACK_ECN, CLOSE, CLOSE_APPLICATION)
+
+
+# ACK: path id, largest, delay, extra range count, first range size - 1, then (gap - 1, size - 1) downwards;
+# ACK_ECN adds the counts of ECT(0), ECT(1) and CE (RFC 9000 section 19.3, with a path id)
+class Ack:
+    """A parsed ACK.
+
+    Attributes:
+        path_id: the path whose packet numbers these are.
+        delay: seconds the largest number waited at the peer.
+        starts, stops: half-open ranges, highest first.
+        ecn: (ECT0, ECT1, CE) counts, or None.
+    """
+
+    __slots__ = ("delay", "ecn", "path_id", "starts", "stops")
+
+    def __init__(self) -> None:
+        self.path_id = 0
+        self.delay = 0.0
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+        self.ecn: tuple[int, int, int] | None = None
+
+
+def parse_ack(r: Reader, with_ecn: bool) -> Ack:
+    ack = Ack()
+    ack.path_id = r.pull_varint()
+    stop = r.pull_varint() + 1
+    ack.delay = r.pull_varint() * ACK_DELAY_UNIT
+    count = r.pull_varint()
+    if count >= ACK_RANGES_MAX:
+        raise BadPacket("too many ACK ranges")
+    start = stop - 1 - r.pull_varint()
+    if start < 0:
+        raise BadPacket("ACK range below zero")
+    ack.starts.append(start)
+    ack.stops.append(stop)
+    for _ in range(count):
+        stop = start - 1 - r.pull_varint()
+        start = stop - 1 - r.pull_varint()
+        if start < 0:
+            raise BadPacket("ACK range below zero")
+        ack.starts.append(start)
+        ack.stops.append(stop)
+    if with_ecn:
+        ack.ecn = (r.pull_varint(), r.pull_varint(), r.pull_varint())
+    return ack
+
+
+def push_ack(w: Writer, path_id: int, delay: float, starts: list[int], stops: list[int]) -> int:
+    """Write an ACK of the ascending ranges given, as many of the newest as fit; returns how many did."""
+    i = len(starts) - 1
+    # Worst case of the fixed part: type, path id, largest, delay, count, first range.
+    if w.room() < 1 + 4 + 8 + 4 + 2 + 8:
+        return 0
+    fits = min(i, (w.room() - 27) // 8, ACK_RANGES_MAX - 1)
+    w.push_u8(ACK)
+    w.push_varint(path_id)
+    w.push_varint(stops[i] - 1)
+    w.push_varint(min(int(delay / ACK_DELAY_UNIT), 0x3FFFFFFF))
+    w.push_varint(fits)
+    w.push_varint(stops[i] - 1 - starts[i])
+    low = starts[i]
+    for j in range(i - 1, i - 1 - fits, -1):
+        w.push_varint(low - stops[j] - 1)
+        w.push_varint(stops[j] - 1 - starts[j])
+        low = starts[j]
+    return fits + 1
+
+
+# RESET: stream id, error code, final size
+def parse_reset(r: Reader) -> tuple[int, int, int]:
+    return r.pull_varint(), r.pull_varint(), r.pull_varint()
+
+
+# STOP: stream id, error code
+# MAX_STREAM_DATA, STREAM_DATA_BLOCKED: stream id, limit in bytes
+# RETIRE_CID: path id, sequence number
+def parse_two(r: Reader) -> tuple[int, int]:
+    return r.pull_varint(), r.pull_varint()
+
+
+def push_frame(w: Writer, kind: int, *values: int) -> bool:
+    """A frame that is a type and varints; False when it does not fit."""
+    size = 1
+    for value in values:
+        size += varint_size(value)
+    if w.room() < size:
+        return False
+    w.push_u8(kind)
+    for value in values:
+        w.push_varint(value)
+    return True
+
+
+# CRYPTO: offset, length, data
+def parse_crypto(r: Reader) -> tuple[int, int, int]:
+    """Offset, then where the data starts and ends."""
+    offset = r.pull_varint()
+    size = r.pull_varint()
+    start = r.skip(size)
+    return offset, start, start + size
+
+
+# STREAM (type & 7: OFF 4, LEN 2, FIN 1): stream id, [offset], [length], data
+def parse_stream(r: Reader, kind: int) -> tuple[int, int, int, int]:
+    """Stream id, offset, then where the data starts and ends."""
+    stream_id = r.pull_varint()
+    offset = r.pull_varint() if kind & STREAM_OFF else 0
+    size = r.pull_varint() if kind & STREAM_LEN else r.end - r.pos
+    start = r.skip(size)
+    return stream_id, offset, start, start + size
+
+
+# MESSAGE (type & 31: PARTIAL 16, BEST_EFFORT 8, ORDERED 4, FRAGMENT 2, LEN 1):
+#   message id, [order], [offset, total size], [length], data
+class MessageFrame:
+    """A parsed MESSAGE; its payload is `data[start:stop]`. `total` is -1 for an unfragmented one."""
+
+    __slots__ = ("id", "kind", "offset", "order", "start", "stop", "total")
+
+    def __init__(self) -> None:
+        self.kind = MESSAGE
+        self.id = 0
+        self.order = -1
+        self.offset = 0
+        self.total = -1
+        self.start = 0
+        self.stop = 0
+
+
+def parse_message(r: Reader, kind: int) -> MessageFrame:
+    if kind & MESSAGE_BEST_EFFORT and kind & MESSAGE_PARTIAL:
+        raise BadPacket("contradicting delivery modes")
+    m = MessageFrame()
+    m.kind = kind
+    m.id = r.pull_varint()
+    if kind & MESSAGE_ORDERED:
+        m.order = r.pull_varint()
+    if kind & MESSAGE_FRAGMENT:
+        m.offset = r.pull_varint()
+        m.total = r.pull_varint()
+    size = r.pull_varint() if kind & MESSAGE_LEN else r.end - r.pos
+    m.start = r.skip(size)
+    m.stop = m.start + size
+    if m.total >= 0 and (size == 0 or m.offset + size > m.total):
+        raise BadPacket("message fragment outside its message")
+    return m
+
+
+# MESSAGE_ABANDON: message id, 1 + order (0: unordered), 1 + bytes of it that were sent (0: none of it ever was)
+def parse_abandon(r: Reader) -> tuple[int, int, int]:
+    return r.pull_varint(), r.pull_varint() - 1, r.pull_varint() - 1
+
+
+# NEW_CID: path id, sequence number, retire prior to, u8 length, connection id, reset token (16)
+def parse_new_cid(r: Reader) -> tuple[int, int, int, bytes, bytes]:
+    path_id, sequence, retire = r.pull_varint(), r.pull_varint(), r.pull_varint()
+    size = r.pull_u8()
+    if not 1 <= size <= CID_MAX or retire > sequence:
+        raise BadPacket("bad NEW_CID")
+    return path_id, sequence, retire, r.pull_bytes(size), r.pull_bytes(RESET_TOKEN_SIZE)
+
+
+def push_new_cid(w: Writer, path_id: int, sequence: int, retire: int, cid: bytes, token: bytes) -> bool:
+    if w.room() < 1 + 3 * 8 + 1 + len(cid) + len(token):
+        return False
+    w.push_u8(NEW_CID)
+    w.push_varint(path_id)
+    w.push_varint(sequence)
+    w.push_varint(retire)
+    w.push_u8(len(cid))
+    w.push_bytes(cid)
+    w.push_bytes(token)
+    return True
+
+
+# PATH_CHALLENGE, PATH_RESPONSE: 8 bytes
+def push_path(w: Writer, kind: int, data: bytes) -> None:
+    w.push_u8(kind)
+    w.push_bytes(data)
+
+
+# CLOSE, CLOSE_APPLICATION: error code, reason length, reason (UTF-8, at most 64 bytes)
+def parse_close(r: Reader) -> tuple[int, str]:
+    code = r.pull_varint()
+    size = r.pull_varint()
+    if size > REASON_MAX:
+        raise BadPacket("close reason too long")
+    return code, r.pull_bytes(size).decode("utf-8", "replace")
+
+
+def push_close(w: Writer, application: bool, code: int, reason: str) -> None:
+    text = reason.encode()[:REASON_MAX].decode("utf-8", "ignore").encode()
+    w.push_u8(CLOSE_APPLICATION if application else CLOSE)
+    w.push_varint(code)
+    w.push_varint(len(text))
+    w.push_bytes(text)
+
+
+# From 0x40: length, then a body we may not know
+def skip_unknown(r: Reader) -> None:
+    r.skip(r.pull_varint())

@@ -1,0 +1,95 @@
+"""Transport parameters: what each side allows the other, carried inside the handshake (spec section 5.4).
+
+A value that was not sent has the default below. Unknown parameters follow the rule of TLVs: below 0x8000 they
+are an error, above they are passed over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from jsp.errors import BadPacket
+from jsp.wire.buffer import DATAGRAM_MAX, Reader
+from jsp.wire.tlv import encode_tlvs, parse_tlvs
+
+_U64_MAX = (1 << 62) - 1
+
+
+@dataclass(slots=True)
+class TransportParams:
+    """One side's parameters. Sizes in bytes, times in milliseconds."""
+
+    max_data: int = 0
+    "Credit for stream and message bytes on the whole connection."
+    max_stream_data: int = 0
+    "Credit for each stream, whoever opens it."
+    max_streams_bidi: int = 0
+    max_streams_uni: int = 0
+    idle_timeout_ms: int = 0
+    "0: never."
+    max_datagram_size: int = 1200
+    "The largest datagram this side takes."
+    cid_limit: int = 2
+    "How many of the peer's connection ids a side keeps for a path."
+    max_ack_delay_ms: int = 25
+    max_message: int = 0
+    "The largest message this side takes."
+    initial_scid: bytes = b""
+    "The connection id this side chose for itself in its first packet; must match."
+    original_dcid: bytes = b""
+    "Server only: the client's first destination connection id; must match."
+    reset_token: bytes = b""
+    "Server only: stateless reset token of `initial_scid`."
+
+
+# field -> (TLV type, bytes; 0: a byte string)
+_LAYOUT = {
+    "max_data": (0x01, 8),
+    "max_stream_data": (0x02, 8),
+    "max_streams_bidi": (0x03, 8),
+    "max_streams_uni": (0x04, 8),
+    "idle_timeout_ms": (0x05, 8),
+    "max_datagram_size": (0x06, 4),
+    "cid_limit": (0x07, 1),
+    "max_ack_delay_ms": (0x08, 2),
+    "max_message": (0x09, 8),
+    "initial_scid": (0x10, 0),
+    "original_dcid": (0x11, 0),
+    "reset_token": (0x12, 0),
+}
+_DEFAULTS = {f.name: f.default for f in fields(TransportParams)}
+
+
+def encode_params(params: TransportParams) -> bytes:
+    values: dict[int, bytes] = {}
+    for name, (kind, size) in _LAYOUT.items():
+        value = getattr(params, name)
+        if value != _DEFAULTS[name]:
+            values[kind] = value.to_bytes(size, "big") if size else value
+    return encode_tlvs(values)
+
+
+def parse_params(data: bytes) -> TransportParams:
+    """Parameters out of a handshake TLV; `BadPacket` when a value is out of bounds."""
+    known = {kind: (name, size) for name, (kind, size) in _LAYOUT.items()}
+    params = TransportParams()
+    for kind, value in parse_tlvs(Reader(data), known).items():
+        name, size = known[kind]
+        if not size:
+            if len(value) > 20:
+                raise BadPacket(f"parameter {name} too long")
+            setattr(params, name, value)
+            continue
+        if len(value) != size:
+            raise BadPacket(f"parameter {name} has the wrong size")
+        number = int.from_bytes(value, "big")
+        if number > _U64_MAX:
+            raise BadPacket(f"parameter {name} out of range")
+        setattr(params, name, number)
+    if not 1200 <= params.max_datagram_size <= DATAGRAM_MAX:
+        raise BadPacket("parameter max_datagram_size out of range")
+    if not 2 <= params.cid_limit <= 8 or params.max_ack_delay_ms > 1 << 14:
+        raise BadPacket("parameter cid_limit or max_ack_delay_ms out of range")
+    if params.reset_token and len(params.reset_token) != 16:
+        raise BadPacket("parameter reset_token has the wrong size")
+    return params
