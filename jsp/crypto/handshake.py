@@ -1,0 +1,264 @@
+"""What both sides of the handshake share (spec section 5): steps, the table of moves, transcript, key schedule.
+
+The message flow is TLS 1.3's shape with raw public keys:
+
+    client                                   server
+    ClientHello                    ->
+                                   <-        ServerHello | EncryptedParams, IdentityRequest,
+                                             Identity, IdentityProof, Finished
+    [AccessProof] [Identity, IdentityProof] Finished   ->
+
+A machine takes whole messages through `receive`, puts what must be sent into `outgoing` and traffic secrets into
+`secrets`. Whether the peer is welcome is not decided here: the machine stops with `presented` set and goes on at
+`accept`. It does no I/O and knows no clock; `entropy` and the time are handed in.
+
+Any message that the table does not list for the present step and level is refused; no step can be skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import ClassVar
+
+from jsp.crypto import kem, suites
+from jsp.crypto.identity import SIGNATURE_NAMES, Identity, PeerId, PublicIdentity
+from jsp.crypto.kdf import KeySchedule, Transcript
+from jsp.crypto.kem import Entropy
+from jsp.errors import BadPacket, Code, ProtocolViolation
+from jsp.wire import hello
+from jsp.wire.frames import INITIAL
+from jsp.wire.packet import VERSION_1
+from jsp.wire.tlv import UnknownCritical
+
+_PROLOGUE = 0xFD
+_SYNTHETIC_HASH = 0xFE
+
+SEND = 0
+RECEIVE = 1
+
+
+class Step(Enum):
+    """Where a machine stands: what it waits for."""
+
+    START = auto()
+    WAIT_CLIENT_HELLO = auto()
+    WAIT_SERVER_HELLO = auto()
+    WAIT_PARAMS = auto()
+    WAIT_REQUEST = auto()
+    WAIT_IDENTITY = auto()
+    WAIT_PROOF = auto()
+    WAIT_DECISION = auto()
+    WAIT_FINISHED = auto()
+    WAIT_CLIENT_FLIGHT = auto()
+    WAIT_CLIENT_PROOF = auto()
+    WAIT_CLIENT_FINISHED = auto()
+    COMPLETE = auto()
+    FAILED = auto()
+
+
+# (step, level, message type) -> the method that takes the message
+Moves = dict[tuple[Step, int, int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a side brings to the handshake, and what it insists on.
+
+    Attributes:
+        identity: our identity; a server must have one.
+        suites: AEAD suites by preference.
+        groups: key exchange groups by preference; the client sends a share for the first.
+        protocols: application protocols by preference.
+        access_key: the client proves that it holds it; the server demands that proof.
+        identity_required: the server refuses clients without an identity.
+        server_name: name the client asks for, sent in the clear; empty: none.
+    """
+
+    identity: Identity | None = None
+    suites: tuple[int, ...] = (suites.CHACHA20_POLY1305, suites.AES_256_GCM)
+    groups: tuple[int, ...] = (kem.X25519MLKEM768,)
+    protocols: tuple[str, ...] = ("jsp/1",)
+    access_key: bytes | None = None
+    identity_required: bool = False
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A peer that has proven what it says; the owner decides whether it is welcome."""
+
+    peer_id: PeerId | None
+    "None: a client without an identity."
+    group: str
+    signature: str
+    "Names of the key exchange and of the peer's signature algorithm ('' without identity)."
+    access_proven: bool = False
+    "The client proved the server's access key."
+
+
+@dataclass(slots=True)
+class Secret:
+    """A traffic secret to install."""
+
+    level: int
+    direction: int
+    value: bytes = field(repr=False)
+
+
+class Handshake:
+    """Common half of `ClientHandshake` and `ServerHandshake`.
+
+    Attributes:
+        step: where the machine stands.
+        outgoing: (level, message) to send, in order; the owner empties it.
+        secrets: traffic secrets to install, in order; the owner empties it.
+        peer_params: the peer's encoded transport parameters, once known.
+        presented: set while the machine waits for `accept`.
+        peer: the peer's identity once proven, or None.
+        suite, group, protocol: what was negotiated (numbers and a name).
+    """
+
+    _moves: ClassVar[Moves]
+
+    def __init__(self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes) -> None:
+        self._credentials = credentials
+        self._entropy = entropy
+        body = (
+            VERSION_1.to_bytes(4, "big")
+            + bytes([len(odcid)]) + odcid
+            + bytes([len(client_scid)]) + client_scid
+        )  # fmt: skip
+        # SPEC 5.3: the prologue binds the connection ids that no message repeats.
+        self._prologue = hello.frame_message(_PROLOGUE, body)
+        self._transcript = Transcript(self._prologue)
+        self._schedule = KeySchedule()
+        self._level = INITIAL
+        self._buffer = bytearray()
+        self._held: list[tuple[int, bytes]] = []
+        self._client_secret = b""
+        self._server_secret = b""
+        self._peer_blob: PublicIdentity | None = None
+        self.step = Step.START
+        self.outgoing: list[tuple[int, bytes]] = []
+        self.secrets: list[Secret] = []
+        self.peer_params: bytes | None = None
+        self.presented: Presented | None = None
+        self.peer: PublicIdentity | None = None
+        self.suite = 0
+        self.group = 0
+        self.protocol = ""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.step.name}>"
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the other side has proven what it must, so that errors may carry words."""
+        raise NotImplementedError
+
+    # --- in ------------------------------------------------------------------------------------------------
+
+    def receive(self, level: int, data: bytes) -> None:
+        """Take the next in-order CRYPTO bytes of `level`. Raises ProtocolViolation; the machine is then over."""
+        try:
+            # SPEC 5.9: no message may straddle a change of keys.
+            if level != self._level and (self._buffer or self._held):
+                raise ProtocolViolation(Code.UNEXPECTED_MESSAGE, "handshake levels out of order")
+            self._level = level
+            self._buffer += data
+            self._held.extend(hello.split_messages(self._buffer))
+            self._run()
+        except UnknownCritical as error:
+            self.step = Step.FAILED
+            raise ProtocolViolation(Code.ILLEGAL_PARAMETER, str(error)) from None
+        except BadPacket as error:
+            self.step = Step.FAILED
+            raise ProtocolViolation(Code.DECODE, str(error)) from None
+        except ProtocolViolation:
+            self.step = Step.FAILED
+            raise
+
+    def _run(self) -> None:
+        while self._held and self.step is not Step.WAIT_DECISION:
+            kind, message = self._held.pop(0)
+            move = self._moves.get((self.step, self._level, kind))
+            if move is None:
+                raise ProtocolViolation(
+                    Code.UNEXPECTED_MESSAGE, f"handshake message {kind} while in step {self.step.name}"
+                )
+            secrets = len(self.secrets)
+            handler: Callable[[bytes], None] = getattr(self, move)
+            handler(message)
+            if len(self.secrets) > secrets and (self._buffer or self._held):
+                raise ProtocolViolation(Code.UNEXPECTED_MESSAGE, "handshake bytes left over at a key change")
+
+    def accept(self) -> None:
+        """The owner welcomes the peer in `presented`; the handshake goes on."""
+        assert self.step is Step.WAIT_DECISION
+        self.presented = None
+        try:
+            self._accepted()
+            self._run()
+        except BadPacket as error:
+            self.step = Step.FAILED
+            raise ProtocolViolation(Code.DECODE, str(error)) from None
+        except ProtocolViolation:
+            self.step = Step.FAILED
+            raise
+
+    def _accepted(self) -> None:
+        raise NotImplementedError
+
+    # --- out -----------------------------------------------------------------------------------------------
+
+    def _send(self, level: int, message: bytes) -> None:
+        self._transcript.add(message)
+        self.outgoing.append((level, message))
+
+    # --- keys ----------------------------------------------------------------------------------------------
+
+    def _replace_first_hello(self, first: bytes) -> None:
+        """SPEC 5.3: after a HelloRetry the first ClientHello stands in the transcript as its hash."""
+        digest = Transcript(self._prologue + first).digest()
+        self._transcript = Transcript(hello.frame_message(_SYNTHETIC_HASH, digest))
+
+    def _derive_handshake(self, shared: bytes) -> None:
+        schedule = self._schedule
+        schedule.start()
+        schedule.mix(shared)
+        digest = self._transcript.digest()
+        self._client_secret = schedule.derive(b"c hs traffic", digest)
+        self._server_secret = schedule.derive(b"s hs traffic", digest)
+
+    def _derive_application(self) -> tuple[bytes, bytes]:
+        """(client, server) application secrets; call with the transcript at the server's Finished."""
+        self._schedule.mix()
+        digest = self._transcript.digest()
+        return self._schedule.derive(b"c ap traffic", digest), self._schedule.derive(b"s ap traffic", digest)
+
+    # --- identities ----------------------------------------------------------------------------------------
+
+    def _verify_proof(self, label: bytes, message: bytes) -> None:
+        assert self._peer_blob is not None
+        self._peer_blob.verify(label, self._transcript.digest(), hello.parse_blob(message))
+        self._transcript.add(message)
+        self.peer = self._peer_blob
+
+    def _take_identity(self, message: bytes) -> None:
+        try:
+            self._peer_blob = PublicIdentity(hello.parse_blob(message))
+        except BadPacket as error:
+            raise ProtocolViolation(Code.BAD_IDENTITY, str(error)) from None
+        self._transcript.add(message)
+
+    def _present(self, access_proven: bool = False) -> None:
+        peer = self.peer
+        self.presented = Presented(
+            peer_id=peer.peer_id if peer else None,
+            group=kem.NAMES[self.group],
+            signature=SIGNATURE_NAMES[peer.algorithms[-1]] if peer else "",
+            access_proven=access_proven,
+        )
+        self.step = Step.WAIT_DECISION

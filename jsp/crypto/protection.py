@@ -1,0 +1,317 @@
+# cython: language_level=3, annotation_typing=False
+"""The packet seal: AEAD, header protection and key update, a train of packets at a time (spec section 7).
+
+`LongKeys` seal single packets of the handshake, whose headers are clear. `ShortKeys` hold one direction of the
+1-RTT level: a train is sealed in place, then all its headers are masked with one AES call; on the way in the
+headers of a whole receive batch are unmasked with one call, then each packet is opened in place.
+
+The nonce is iv XOR (path id, packet number): packet numbers of two paths may be equal, their nonces are not.
+"""
+
+from __future__ import annotations
+
+import os
+
+from cryptography.exceptions import InvalidTag
+
+from jsp.crypto.guard import check_fork
+from jsp.crypto.kdf import PREFIX, expand_label
+from jsp.crypto.suites import (
+    AES_256_GCM,
+    FORGERY_LIMIT,
+    IV_SIZE,
+    KEY_SIZE,
+    SEAL_LIMIT,
+    make_aead,
+    make_masker,
+)
+from jsp.errors import Code, ProtocolViolation
+from jsp.wire.buffer import PacketBuffer
+from jsp.wire.packet import SAMPLE_OFFSET, SHORT_MASK, SHORT_PHASE, SHORT_PN4, SHORT_RESERVED, TAG_SIZE, decode_number
+
+_TAG = TAG_SIZE
+_MASK = SHORT_MASK
+_PN4 = SHORT_PN4
+_PHASE = SHORT_PHASE
+_RESERVED = SHORT_RESERVED
+
+# A train or receive batch holds at most this many packets (64 KiB of the smallest ones would be more; GSO and
+# GRO stop at 128).
+BATCH_MAX = 128
+
+
+class LongKeys:
+    """One direction of the Initial or Handshake level."""
+
+    __slots__ = ("_aead", "_iv", "_owner")
+
+    def __init__(self, secret: bytes, suite: int = AES_256_GCM) -> None:
+        self._aead = make_aead(suite, expand_label(secret, b"key", b"", KEY_SIZE))
+        self._iv = int.from_bytes(expand_label(secret, b"iv", b"", IV_SIZE), "big")
+        self._owner = os.getpid()
+
+    def __repr__(self) -> str:
+        return "<LongKeys>"
+
+    def seal(self, header: bytes, number: int, plaintext: bytes | bytearray) -> bytes:
+        """Ciphertext and tag."""
+        check_fork(self._owner)
+        out = bytearray(len(plaintext) + _TAG)
+        self._aead.encrypt_into((self._iv ^ number).to_bytes(IV_SIZE, "big"), plaintext, header, out)
+        return bytes(out)
+
+    def open(self, header: bytes | memoryview, number: int, sealed: bytes | memoryview) -> bytearray | None:
+        """The plaintext, or None when it does not authenticate."""
+        out = bytearray(len(sealed) - _TAG)
+        try:
+            self._aead.decrypt_into((self._iv ^ number).to_bytes(IV_SIZE, "big"), sealed, header, out)
+        except InvalidTag:
+            return None
+        return out
+
+
+class Generation:
+    """The keys of one key phase in one direction."""
+
+    __slots__ = ("aead", "iv", "secret", "suite")
+
+    def __init__(self, suite: int, secret: bytes) -> None:
+        self.suite = suite
+        self.secret = secret
+        self.aead = make_aead(suite, expand_label(secret, b"key", b"", KEY_SIZE))
+        self.iv = int.from_bytes(expand_label(secret, b"iv", b"", IV_SIZE), "big")
+
+    def __repr__(self) -> str:
+        return "<Generation>"
+
+    def next(self) -> Generation:
+        """The keys after a key update (RFC 9001 section 6)."""
+        return Generation(self.suite, expand_label(self.secret, b"ku", b"", len(self.secret)))
+
+
+class SealKeys:
+    """The sending direction of the 1-RTT level.
+
+    Attributes:
+        phase: key phase bit now in use.
+        sealed: packets sealed with the current generation.
+        update_at: how many of them make a key update due.
+    """
+
+    __slots__ = ("_generation", "_limit", "_masker", "_masks", "_nonce", "_owner", "phase", "sealed", "update_at")
+
+    def __init__(self, suite: int, secret: bytes, prefix: bytes = PREFIX) -> None:
+        self._generation = Generation(suite, secret)
+        self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE, prefix))
+        self._masks = bytearray(BATCH_MAX * 16 + 16)
+        self._nonce = bytearray(IV_SIZE)
+        self._owner = os.getpid()
+        self.phase = 0
+        self.sealed = 0
+        self.update_at = SEAL_LIMIT[suite]
+        # As many again to bring the update about, and then no more.
+        self._limit = 2 * self.update_at
+
+    def __repr__(self) -> str:
+        return "<SealKeys>"
+
+    def exhausted(self) -> bool:
+        """Whether sealing more would break the AEAD's limit: the connection must close (spec section 7.5)."""
+        return self.sealed >= self._limit
+
+    def update(self) -> None:
+        """On to the next key phase."""
+        check_fork(self._owner)
+        self._generation = self._generation.next()
+        self.phase ^= 1
+        self.sealed = 0
+
+    def seal_train(
+        self, slots: PacketBuffer, count: int, segment: int, end: int, header_size: int, path_id: int, number: int
+    ) -> None:
+        """Seal `count` packets that lie `segment` bytes apart in `slots`, in place, and mask their headers.
+
+        The headers (`header_size` bytes) hold the clear packet number already; each packet's last 16 bytes are
+        left for the tag; the last packet ends, tag included, at `end`. `number` belongs to the first packet.
+        """
+        check_fork(self._owner)
+        generation = self._generation
+        encrypt_into = generation.aead.encrypt_into
+        iv = generation.iv
+        nonce = self._nonce
+        nonce[:4] = ((iv >> 64) ^ path_id).to_bytes(4, "big")
+        iv &= 0xFFFFFFFFFFFFFFFF
+        start = 0
+        for _ in range(count):
+            stop = start + segment
+            if stop > end:
+                stop = end
+            header, plain, sealed = slots.spans(start, start + header_size, stop - _TAG)
+            nonce[4:] = (iv ^ number).to_bytes(8, "big")
+            encrypt_into(nonce, plain, header, sealed)
+            number += 1
+            start = stop
+        self.sealed += count
+        self._mask(slots.data, count, segment, header_size)
+
+    def _mask(self, data: bytearray, count: int, segment: int, header_size: int) -> None:
+        four = data[0] & _PN4
+        number_at = header_size - (4 if four else 2)
+        sample = number_at + SAMPLE_OFFSET
+        masks = self._masks
+        if count == 1:
+            self._masker.update_into(data[sample : sample + 16], masks)
+        else:
+            last = count * segment
+            samples = b"".join([data[i : i + 16] for i in range(sample, last, segment)])
+            self._masker.update_into(samples, masks)
+        start = 0
+        j = 0
+        for _ in range(count):
+            data[start] ^= masks[j] & _MASK
+            at = start + number_at
+            data[at] ^= masks[j + 1]
+            data[at + 1] ^= masks[j + 2]
+            if four:
+                data[at + 2] ^= masks[j + 3]
+                data[at + 3] ^= masks[j + 4]
+            start += segment
+            j += 16
+
+
+class OpenKeys:
+    """The receiving direction of the 1-RTT level.
+
+    Attributes:
+        phase: key phase bit of the current generation.
+        phase_start: by path, the lowest number seen under it while the previous generation is still kept.
+        forgeries: packets that did not authenticate, over the key's life.
+        updated: set when the peer moved to the next phase; the owner clears it.
+        update_allowed: whether the peer may do so now; the owner sets it when it acknowledges the present phase.
+    """
+
+    __slots__ = (
+        "_current", "_masker", "_masks", "_next", "_nonce", "_owner", "_previous",
+        "forgeries", "forgery_limit", "phase", "phase_start", "update_allowed", "updated",
+    )  # fmt: skip
+
+    def __init__(self, suite: int, secret: bytes, prefix: bytes = PREFIX) -> None:
+        self._current = Generation(suite, secret)
+        self._next: Generation | None = None
+        self._previous: Generation | None = None
+        self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE, prefix))
+        self._masks = bytearray(BATCH_MAX * 16 + 16)
+        self._nonce = bytearray(IV_SIZE)
+        self._owner = os.getpid()
+        self.phase = 0
+        self.phase_start: dict[int, int] = {}
+        self.forgeries = 0
+        self.forgery_limit = FORGERY_LIMIT[suite]
+        self.updated = False
+        self.update_allowed = False
+
+    def __repr__(self) -> str:
+        return "<OpenKeys>"
+
+    def open_batch(
+        self, slots: PacketBuffer, start: int, end: int, segment: int, number_at: int, path_id: int, largest: int
+    ) -> list[tuple[int, int, int]]:
+        """Open the short packets that lie `segment` bytes apart in `slots[start:end]`, in place.
+
+        `number_at` is where the packet number stands in each header, `largest` the highest number seen on the
+        path. Returns (number, plaintext start, plaintext end) of those that authenticate, in order.
+        """
+        data = slots.data
+        least = number_at + SAMPLE_OFFSET + 16
+        if end - start > segment and (end - start) % segment and (end - start) % segment < least:
+            end -= (end - start) % segment
+        if end - start < least:
+            return []
+        sample = number_at + SAMPLE_OFFSET
+        masks = self._masks
+        if end - start <= segment:
+            self._masker.update_into(data[start + sample : start + sample + 16], masks)
+        else:
+            samples = b"".join([data[i : i + 16] for i in range(start + sample, end, segment)])
+            if len(samples) > BATCH_MAX * 16:
+                return []
+            self._masker.update_into(samples, masks)
+        opened: list[tuple[int, int, int]] = []
+        j = 0
+        while start < end:
+            stop = start + segment
+            if stop > end:
+                stop = end
+            first = data[start] ^ (masks[j] & _MASK)
+            at = start + number_at
+            truncated = ((data[at] ^ masks[j + 1]) << 8) | (data[at + 1] ^ masks[j + 2])
+            if first & _PN4:
+                truncated = (truncated << 16) | ((data[at + 2] ^ masks[j + 3]) << 8) | (data[at + 3] ^ masks[j + 4])
+                number = decode_number(truncated, 32, largest)
+                body = at + 4
+                data[at:body] = truncated.to_bytes(4, "big")
+            else:
+                number = decode_number(truncated, 16, largest)
+                body = at + 2
+                data[at] = truncated >> 8
+                data[at + 1] = truncated & 255
+            data[start] = first
+            if self._open(slots, start, body, stop - _TAG, first, path_id, number):
+                opened.append((number, body, stop - _TAG))
+                if number > largest:
+                    largest = number
+            start = stop
+            j += 16
+        return opened
+
+    def _open(
+        self, slots: PacketBuffer, start: int, body: int, end: int, first: int, path_id: int, number: int
+    ) -> bool:
+        header, plain, sealed = slots.spans(start, body, end)
+        generation = self._current
+        if (first & _PHASE != 0) != self.phase:
+            other = self._other_generation(path_id, number)
+            if other is None:
+                return False
+            generation = other
+        iv = generation.iv
+        nonce = self._nonce
+        nonce[:4] = ((iv >> 64) ^ path_id).to_bytes(4, "big")
+        nonce[4:] = ((iv & 0xFFFFFFFFFFFFFFFF) ^ number).to_bytes(8, "big")
+        try:
+            generation.aead.decrypt_into(nonce, sealed, header, plain)
+        except InvalidTag:
+            self.forgeries += 1
+            if self.forgeries >= self.forgery_limit:
+                raise ProtocolViolation(Code.AEAD_LIMIT, "too many forged packets") from None
+            return False
+        if first & _RESERVED:
+            raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "reserved bits set")
+        if generation is self._next:
+            self._advance(path_id, number)
+        elif self._previous is not None and generation is self._current:
+            self.phase_start[path_id] = min(number, self.phase_start.get(path_id, number))
+        return True
+
+    def _other_generation(self, path_id: int, number: int) -> Generation | None:
+        # SPEC 7.5: the other phase bit means the previous keys below the current phase's first number on
+        # that path (or when the path has not shown it yet), the next ones above it.
+        if self._previous is not None and number < self.phase_start.get(path_id, number + 1):
+            return self._previous
+        if self._next is None:
+            self._next = self._current.next()
+        return self._next
+
+    def _advance(self, path_id: int, number: int) -> None:
+        if not self.update_allowed:
+            raise ProtocolViolation(Code.KEY_UPDATE, "key update too early")
+        check_fork(self._owner)
+        self._previous, self._current, self._next = self._current, self._next or self._current, None
+        self.phase ^= 1
+        self.phase_start = {path_id: number}
+        self.updated = True
+        self.update_allowed = False
+
+    def drop_previous(self) -> None:
+        """Forget the previous generation; packets still under way with it are lost."""
+        self._previous = None
