@@ -1,0 +1,111 @@
+# cython: language_level=3, annotation_typing=False
+"""Which packets arrived, and when that must be told (spec section 10.2; RFC 9000 section 13.2).
+
+One set of numbers serves two ends: nothing is taken twice, and ACK frames are written from it. A receive batch
+is acknowledged once; a lone packet waits for a second one or for the delay we promised; a gap or reordering is
+told at once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from jsp.wire.ranges import RangeSet
+
+NEVER = float("inf")
+
+# How far behind the largest number a packet may come and still be taken. Older ones count as duplicates.
+REPLAY_WINDOW = 4096
+_WINDOW = REPLAY_WINDOW
+# Ranges told in one ACK: the newest ones; older ones were told before.
+ACK_RANGES_SENT = 64
+
+
+class AckTracker:
+    """Received numbers of one packet number space.
+
+    Attributes:
+        largest: highest number received, -1 before any.
+        deadline: when an ACK must be on its way; `NEVER` when none is owed.
+        pending: ack-eliciting packets not yet acknowledged.
+    """
+
+    __slots__ = (
+        "_ack_floor",
+        "_floor",
+        "_largest_time",
+        "_urgent",
+        "deadline",
+        "largest",
+        "max_delay",
+        "pending",
+        "ranges",
+    )
+
+    def __init__(self, max_delay: float) -> None:
+        self.max_delay = max_delay
+        self.ranges = RangeSet()
+        self.largest = -1
+        self.deadline = NEVER
+        self.pending = 0
+        self._floor = 0
+        self._ack_floor = 0
+        self._largest_time = 0.0
+        self._urgent = False
+
+    def accept(self, number: int, now: float) -> bool:
+        """Note an authenticated packet; False when it was seen before or is too old to tell."""
+        if number == self.largest + 1 and number:
+            # The usual case: the newest range grows by one.
+            self.ranges.stops[-1] = number + 1
+            self.largest = number
+            self._largest_time = now
+            return True
+        if number < self._floor or number in self.ranges:
+            return False
+        if number != self.largest + 1:
+            self._urgent = True
+        self.ranges.add(number, number + 1)
+        if number > self.largest:
+            self.largest = number
+            self._largest_time = now
+        if number > self._floor + 2 * _WINDOW:
+            self._floor = number - _WINDOW
+            self.ranges.drop_below(self._floor)
+        return True
+
+    def on_batch(self, eliciting: int, now: float) -> None:
+        """`eliciting` of the packets accepted since the last call ask for an acknowledgement."""
+        if eliciting:
+            self.pending += eliciting
+            if self.pending >= 2 or self._urgent:
+                self.deadline = now
+            elif self.deadline == NEVER:
+                self.deadline = now + self.max_delay
+        self._urgent = False
+
+    def to_send(self) -> tuple[list[int], list[int]]:
+        """Starts and stops of the ranges an ACK should tell, ascending."""
+        starts, stops = self.ranges.starts, self.ranges.stops
+        low = 0
+        if len(stops) > 1:
+            low = min(bisect_right(stops, self._ack_floor), len(stops) - 1)
+            low = max(low, len(stops) - ACK_RANGES_SENT)
+        return starts[low:], stops[low:]
+
+    def delay(self, now: float) -> float:
+        """Seconds the largest number has waited for its ACK."""
+        return max(0.0, now - self._largest_time)
+
+    def on_sent(self) -> int:
+        """An ACK left; returns what `on_acked` wants to hear when it arrived."""
+        self.pending = 0
+        self.deadline = NEVER
+        return self.largest + 1
+
+    def on_acked(self, told: int, _: int) -> None:
+        """The peer has an ACK that told everything below `told`."""
+        self._ack_floor = max(self._ack_floor, told)
+
+    def on_lost(self, told: int, _: int) -> None:
+        """An ACK frame was lost; the next one tells the same and more."""

@@ -1,0 +1,249 @@
+# cython: language_level=3, annotation_typing=False
+"""An acknowledgement or a timeout in; what arrived, what is lost, and the congestion window out (RFC 9002).
+
+`PacketSpace` is one packet number space: what was sent, what arrived. `LossDetector` is the recovery state of
+one path: round-trip time, congestion controller, pacer, bytes in flight, probe timeout. Path 0 has three spaces
+while the handshake lasts, every path has one afterwards.
+
+Owners of frames are told through their tokens; the caller learns only how much arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from jsp.errors import Code, ProtocolViolation
+from jsp.recovery.acks import NEVER, AckTracker
+from jsp.recovery.congestion import Controller
+from jsp.recovery.pacer import Pacer
+from jsp.recovery.rtt import RttEstimator
+from jsp.recovery.sent import SentLedger, SentRun
+
+PACKET_THRESHOLD = 3  # RFC 9002 section 6.1.1
+_THRESHOLD = PACKET_THRESHOLD
+PERSISTENT_CONGESTION_THRESHOLD = 3  # section 7.6.1
+PROBES = 2
+# Backing off for longer than this would only lengthen an outage that is over (RFC 9002 allows any bound).
+PROBE_INTERVAL_MAX_S = 10.0
+
+
+class PacketSpace:
+    """One packet number space.
+
+    Attributes:
+        next_number: number of the next packet to send.
+        largest_acked: highest number the peer acknowledged, -1 before any.
+        in_flight: bytes of this space under way.
+        last_eliciting: when the last packet that asks for an acknowledgement left.
+        loss_time: when the oldest packet not yet acknowledged counts as lost, or `NEVER`.
+        probes: packets to send whatever the window says.
+        handshake: whether this space belongs to the handshake: its packets are acknowledged at once.
+        sticky_backoff: ACKs here do not end the backing off of probe timeouts: a client's Initial space, whose
+            ACKs do not say that the server may answer at length (RFC 9002 section 6.2.1).
+    """
+
+    __slots__ = (
+        "acks", "handshake", "in_flight", "largest_acked", "last_eliciting", "loss_time", "next_number", "probes",
+        "sent", "sticky_backoff",
+    )  # fmt: skip
+
+    def __init__(self, max_ack_delay: float, handshake: bool) -> None:
+        self.handshake = handshake
+        self.sticky_backoff = False
+        self.acks = AckTracker(0.0 if handshake else max_ack_delay)
+        self.sent = SentLedger()
+        self.next_number = 0
+        self.largest_acked = -1
+        self.in_flight = 0
+        self.last_eliciting = 0.0
+        self.loss_time = NEVER
+        self.probes = 0
+
+
+class LossDetector:
+    """Recovery state of one path.
+
+    Attributes:
+        spaces: the packet number spaces that share this path.
+        in_flight: bytes under way over all of them.
+        pto_count: probe timeouts in a row without an answer.
+        deadline: when `on_timeout` wants to be called.
+        peer_max_ack_delay: seconds the peer may hold an ACK back.
+        packets_lost, bytes_lost: totals.
+    """
+
+    __slots__ = (
+        "_anti_deadlock", "bytes_lost", "controller", "deadline", "handshake_done", "in_flight", "packets_lost",
+        "pacer", "peer_max_ack_delay", "pto_count", "rtt", "spaces",
+    )  # fmt: skip
+
+    def __init__(self, controller: Controller) -> None:
+        self.rtt = RttEstimator()
+        self.controller = controller
+        self.pacer = Pacer()
+        self.spaces: list[PacketSpace] = []
+        self.in_flight = 0
+        self.pto_count = 0
+        self.deadline = NEVER
+        self.peer_max_ack_delay = 0.0
+        self.handshake_done = False
+        self.packets_lost = 0
+        self.bytes_lost = 0
+        self._anti_deadlock = NEVER
+
+    # --- sending -------------------------------------------------------------------------------------------
+
+    def on_sent(self, space: PacketSpace, run: SentRun) -> None:
+        """Packets that ask for an acknowledgement left."""
+        space.sent.add(run)
+        space.in_flight += run.total
+        space.last_eliciting = run.time
+        self.in_flight += run.total
+        self.pacer.on_sent(run.total)
+
+    def available(self) -> int:
+        """Bytes the congestion window still allows."""
+        return self.controller.window - self.in_flight
+
+    # --- acknowledgements ----------------------------------------------------------------------------------
+
+    def on_ack(self, space: PacketSpace, starts: Sequence[int], stops: Sequence[int], delay: float, now: float) -> int:
+        """An ACK for `space` arrived (ranges highest first). Returns the bytes newly acknowledged."""
+        largest = stops[0] - 1
+        if largest >= space.next_number:
+            raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "acknowledges a packet that was never sent")
+        acked = space.sent.take_acked(starts, stops)
+        if largest > space.largest_acked:
+            space.largest_acked = largest
+        if not acked:
+            return 0
+        newest = acked[-1]
+        if newest.first + newest.count - 1 == largest:
+            # RFC 9002 5.3: the delay is capped once the handshake is confirmed, and not believed before.
+            held = min(delay, self.peer_max_ack_delay) if self.handshake_done and not space.handshake else 0.0
+            self.rtt.update(max(now - newest.time, 0.0), held)
+        before = self.in_flight
+        total = 0
+        for run in acked:
+            total += run.total
+            self.controller.on_acked(run.total, run.time, before)
+            run.acked()
+        space.in_flight -= total
+        self.in_flight -= total
+        if not space.sticky_backoff:
+            self.pto_count = 0
+        self._detect_lost(space, now, starts, stops)
+        return total
+
+    def _detect_lost(
+        self, space: PacketSpace, now: float, starts: Sequence[int] = (), stops: Sequence[int] = ()
+    ) -> None:
+        largest = space.largest_acked
+        delay = self.rtt.loss_delay()
+        lost = space.sent.take_lost(largest - _THRESHOLD + 1, now, delay, largest)
+        oldest = space.sent.oldest_time(largest)
+        space.loss_time = NEVER if oldest is None else oldest + delay
+        if not lost:
+            return
+        total = 0
+        for run in lost:
+            total += run.total
+            self.packets_lost += run.count
+            run.lost()
+        self.bytes_lost += total
+        space.in_flight -= total
+        self.in_flight -= total
+        self.controller.on_congestion(lost[-1].time, now)
+        if self.rtt.sampled and self._persistent(lost, starts, stops):
+            self.controller.on_persistent_congestion()
+
+    def _persistent(self, lost: list[SentRun], starts: Sequence[int], stops: Sequence[int]) -> bool:
+        """RFC 9002 section 7.6: nothing between two lost packets that far apart arrived."""
+        duration = self.rtt.probe_timeout(self.peer_max_ack_delay) * PERSISTENT_CONGESTION_THRESHOLD
+        if lost[-1].time - lost[0].time <= duration:
+            return False
+        begin = lost[0]
+        for previous, run in pairwise(lost):
+            low = previous.first + previous.count
+            if any(start < run.first and stop > low for start, stop in zip(starts, stops, strict=True)):
+                begin = run
+            elif run.time - begin.time > duration:
+                return True
+        return False
+
+    # --- timeouts ------------------------------------------------------------------------------------------
+
+    def update_deadline(self, now: float, anti_deadlock: bool, blocked: bool) -> None:
+        """Work out `deadline` again; call after sending and after ACKs.
+
+        `anti_deadlock`: the peer may be waiting for our datagrams to be allowed to send more (RFC 9002 section
+        6.2.2.1). `blocked`: we may not send, whatever is due, until more arrives.
+        """
+        deadline = NEVER
+        for space in self.spaces:
+            if space.loss_time < deadline:
+                deadline = space.loss_time
+        if deadline == NEVER and not blocked:
+            deadline = self._probe_deadline()
+            if deadline == NEVER and anti_deadlock:
+                if self._anti_deadlock == NEVER:
+                    self._anti_deadlock = now + self._probe_after(0.0)
+                deadline = self._anti_deadlock
+            else:
+                self._anti_deadlock = NEVER
+        self.deadline = deadline
+
+    def _probe_after(self, max_ack_delay: float) -> float:
+        once = self.rtt.probe_timeout(max_ack_delay)
+        return min(once * (1 << min(self.pto_count, 16)), max(once, PROBE_INTERVAL_MAX_S))
+
+    def _probe_deadline(self) -> float:
+        deadline = NEVER
+        for space in self.spaces:
+            if not space.in_flight or not (space.handshake or self.handshake_done):
+                continue
+            after = self._probe_after(0.0 if space.handshake else self.peer_max_ack_delay)
+            if space.last_eliciting + after < deadline:
+                deadline = space.last_eliciting + after
+        return deadline
+
+    def on_timeout(self, now: float) -> None:
+        """`deadline` has come: declare losses, or let probes go out."""
+        waiting = [space for space in self.spaces if space.loss_time <= now]
+        if waiting:
+            for space in waiting:
+                self._detect_lost(space, now)
+            return
+        self.pto_count += 1
+        self._anti_deadlock = NEVER
+        for space in self.spaces:
+            # A handshake space may have nothing under way and still be what the peer waits for: its data was
+            # lost, and other spaces fill the window.
+            if space.handshake or (space.in_flight and self.handshake_done):
+                space.probes = PROBES
+                self._offer_again(space)
+
+    def _offer_again(self, space: PacketSpace) -> None:
+        # Owners ignore what was acknowledged meanwhile, so offering the oldest packets again is harmless.
+        left = PROBES
+        for run in list(space.sent.runs):
+            if not run.tokens:
+                continue  # a PING: nothing to offer
+            if run.count > left:
+                owner, a, _ = run.tokens[0]
+                owner.on_lost(a, a + run.step * left)
+            else:
+                run.lost()
+            left -= run.count
+            if left <= 0:
+                return
+
+    def discard(self, space: PacketSpace) -> None:
+        """The keys of `space` are gone; so is what was in flight under them (RFC 9002 section 6.4)."""
+        if space in self.spaces:
+            self.spaces.remove(space)
+            self.in_flight -= space.in_flight
+            space.in_flight = 0
+            self.pto_count = 0
+            space.sent.runs.clear()
