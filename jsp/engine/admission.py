@@ -1,0 +1,76 @@
+"""Who may start a handshake now: bounds on half-open connections and on rates (spec section 4.7).
+
+Nothing here grows with the number of addresses seen: half-open handshakes are capped, and rates live in a table
+of fixed size.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from jsp.config import LIMITS, Config
+from jsp.engine.events import Endpoint
+
+_SLOTS = 4096
+_BURST_S = 2.0
+
+
+def prefix_of(address: Endpoint) -> bytes:
+    """The part of an address that one person holds: all of an IPv4 address, 56 bits of an IPv6 one."""
+    try:
+        ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
+    except ValueError:
+        return str(address[0]).encode()
+    return ip.packed if ip.version == 4 else ip.packed[:7]
+
+
+class Admission:
+    """Attributes:
+    refused: Initial packets that were not admitted.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._half_open: dict[Any, bytes] = {}
+        self._by_prefix: dict[bytes, int] = {}
+        self._rates: dict[int, tuple[float, float]] = {}
+        self.refused = 0
+
+    def admit(self, remote: Endpoint, now: float) -> bool:
+        """Whether a handshake with `remote` may start."""
+        prefix = prefix_of(remote)
+        full = len(self._half_open) >= self._config.max_half_open
+        crowded = self._by_prefix.get(prefix, 0) >= LIMITS.half_open_per_prefix
+        if full or crowded or not self._within_rate(prefix, now):
+            self.refused += 1
+            return False
+        return True
+
+    def _within_rate(self, prefix: bytes, now: float) -> bool:
+        rate = self._config.rate_limit
+        if rate is None:
+            return True
+        slot = hash(prefix) % _SLOTS
+        burst = max(1.0, rate * _BURST_S)
+        tokens, last = self._rates.get(slot, (burst, now))
+        tokens = min(burst, tokens + (now - last) * rate)
+        self._rates[slot] = (tokens - 1 if tokens >= 1 else tokens, now)
+        return tokens >= 1
+
+    def on_handshake_started(self, connection: object, remote: Endpoint) -> None:
+        """A half-open connection exists."""
+        prefix = prefix_of(remote)
+        self._half_open[connection] = prefix
+        self._by_prefix[prefix] = self._by_prefix.get(prefix, 0) + 1
+
+    def on_handshake_over(self, connection: object) -> None:
+        """It is open, or gone."""
+        prefix = self._half_open.pop(connection, None)
+        if prefix is None:
+            return
+        left = self._by_prefix[prefix] - 1
+        if left:
+            self._by_prefix[prefix] = left
+        else:
+            del self._by_prefix[prefix]

@@ -1,0 +1,197 @@
+# cython: language_level=3, annotation_typing=False
+"""A train of 1-RTT packets under construction (spec section 7.4).
+
+Packets lie back to back in one kept buffer, all of one size but the last, so that one system call sends them and
+one call seals them. Owners of frames write at the cursor (`room`, `push_*`), leave a token for each frame that
+matters (`note`), and ask for the next packet with `advance`. Packets that carry consecutive pieces of one range
+become one record of the ledger.
+
+A train has one owner at a time and nothing in it survives `seal`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jsp.crypto.protection import BATCH_MAX, SealKeys
+from jsp.recovery.sent import Owner, SentRun, Token
+from jsp.wire.buffer import DATAGRAM_MAX, PacketBuffer, Writer
+from jsp.wire.packet import SAMPLE_OFFSET, SHORT_FIRST, SHORT_PHASE, SHORT_PN4, TAG_SIZE
+
+_TAG = TAG_SIZE
+_TRAIN_MAX = 65_000  # GSO takes less than 64 KiB in one call
+_PACKETS_MAX = min(64, BATCH_MAX)  # UDP_MAX_SEGMENTS of older kernels
+
+
+class Train(Writer):
+    """Writes packets into its own buffer.
+
+    Attributes:
+        slots: the kept buffer.
+        count: packets finished so far.
+        runs: ledger records of the finished packets that ask for an acknowledgement.
+        capacity: bytes of frames an empty packet of the path's full size holds.
+    """
+
+    __slots__ = (
+        "_eliciting", "_first_number", "_header_size", "_limit", "_number", "_number_size", "_open", "_prefix",
+        "_segment", "_start", "_time", "_tokens", "capacity", "count", "runs", "slots",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.slots = PacketBuffer(DATAGRAM_MAX + 2048)
+        super().__init__(self.slots.data)
+        self.runs: list[SentRun] = []
+        self.count = 0
+        self.capacity = 0
+        self._tokens: list[Token] = []
+        self._eliciting = False
+        self._open = False
+        self._start = 0
+        self._segment = 0
+        self._limit = 0
+        self._time = 0.0
+        self._prefix = b""
+        self._header_size = 0
+        self._number = 0
+        self._number_size = 2
+        self._first_number = 0
+
+    def begin(
+        self, keys: SealKeys, cid: bytes, number: int, number_size: int, datagram: int, limit: int, now: float
+    ) -> None:
+        """Start a train of packets of `datagram` bytes, `limit` bytes in all, the first one numbered `number`."""
+        first = SHORT_FIRST | (SHORT_PN4 if number_size == 4 else 0) | (SHORT_PHASE if keys.phase else 0)
+        self._prefix = bytes((first,)) + cid
+        self._header_size = len(self._prefix) + number_size
+        self._number = self._first_number = number
+        self._number_size = number_size
+        self._segment = datagram
+        self._limit = min(limit, max(_TRAIN_MAX, datagram))
+        self._time = now
+        self.capacity = datagram - self._header_size - _TAG
+        self.count = 0
+        self.runs.clear()
+        self.pos = self.end = 0
+        self._start = 0
+        self._open_packet()
+
+    def _open_packet(self) -> bool:
+        start = self._start = self.pos
+        if start + self._segment > self._limit or self.count == _PACKETS_MAX:
+            return False
+        buffer = self.buffer
+        prefix = self._prefix
+        at = start + len(prefix)
+        buffer[start:at] = prefix
+        number = self._number
+        if self._number_size == 2:
+            buffer[at] = (number >> 8) & 255
+            buffer[at + 1] = number & 255
+        else:
+            buffer[at : at + 4] = (number & 0xFFFFFFFF).to_bytes(4, "big")
+        self.pos = start + self._header_size
+        self.end = start + self._segment - _TAG
+        self._tokens = []
+        self._eliciting = False
+        self._open = True
+        return True
+
+    def is_empty(self) -> bool:
+        """Whether the packet under construction holds no frame yet."""
+        return self.pos == self._start + self._header_size
+
+    def note(self, owner: Owner, a: Any, b: Any) -> None:
+        """The frame just written asks for an acknowledgement; `owner` hears what becomes of it."""
+        self._tokens.append((owner, a, b))
+        self._eliciting = True
+
+    def note_quietly(self, owner: Owner, a: Any, b: Any) -> None:
+        """The frame just written asks for no acknowledgement; `owner` hears of one that the packet gets anyway."""
+        self._tokens.append((owner, a, b))
+
+    def has_eliciting(self) -> bool:
+        """Whether the packet under construction asks for an acknowledgement."""
+        return self._eliciting
+
+    def mark_eliciting(self) -> None:
+        """The frame just written asks for an acknowledgement, but nobody needs to hear of it."""
+        self._eliciting = True
+
+    def advance(self) -> bool:
+        """Finish the packet under construction and open the next; False when the train may not grow."""
+        if not self._finish():
+            return False
+        return self._open_packet()
+
+    def _finish(self) -> bool:
+        """Close the open packet. Returns whether another of the same size may follow."""
+        if not self._open:
+            return False
+        self._open = False
+        start = self._start
+        pos = self.pos
+        if pos == start + self._header_size:
+            self.pos = start
+            return False
+        # SPEC 7.3: the sample must lie inside the packet.
+        least = start + self._header_size - self._number_size + SAMPLE_OFFSET
+        while pos < least:
+            self.buffer[pos] = 0
+            pos += 1
+        pos += _TAG
+        size = pos - start
+        self.pos = self.end = pos
+        if self._eliciting:
+            self._record(size)
+        self.count += 1
+        self._number += 1
+        if size < self._segment:
+            # Only the last packet may be shorter. A first one that is more than half full sets the size.
+            if self.count > 1 or size <= self._segment // 2:
+                return False
+            self._segment = size
+        return True
+
+    def _record(self, size: int) -> None:
+        tokens = self._tokens
+        if self.runs and len(tokens) == len(self.runs[-1].tokens) == 1:
+            run = self.runs[-1]
+            owner, a, b = tokens[0]
+            last = run.tokens[0]
+            # The same owner's next piece, of the same width: one record for all.
+            if (
+                last[0] is owner
+                and last[2] == a
+                and type(a) is int
+                and run.size == self._segment
+                and run.first + run.count == self._number
+            ):
+                step = run.step if run.count > 1 else a - last[1]
+                if b - a <= step and a - last[1] == step * run.count:
+                    run.tokens = ((owner, last[1], b),)
+                    run.step = step
+                    run.count += 1
+                    run.total += size
+                    return
+        self.runs.append(SentRun(self._number, 1, size, size, self._time, tokens))
+
+    def pad_to(self, size: int) -> None:
+        """Fill the open packet with PADDING until its datagram has `size` bytes."""
+        stop = self._start + min(size, self._segment) - _TAG
+        if self.pos < stop:
+            self.buffer[self.pos : stop] = bytes(stop - self.pos)
+            self.pos = stop
+
+    def seal(self, keys: SealKeys, path_id: int) -> int:
+        """Finish the last packet and protect all. Returns the train's size, 0 when it is empty."""
+        self._finish()
+        if self.count:
+            keys.seal_train(
+                self.slots, self.count, self._segment, self.pos, self._header_size, path_id, self._first_number
+            )
+        return self.pos
+
+    def segment_size(self) -> int:
+        """Size of all packets but the last."""
+        return self._segment

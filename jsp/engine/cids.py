@@ -1,0 +1,161 @@
+"""Connection ids of one path: those we gave out, and those the peer gave us (spec section 4.3; RFC 9000 section 5.1).
+
+Ids never repeat. The issuer learns of a retirement by RETIRE_CID and gives out a fresh one; the user of an id
+retires the old one when it changes to a new one, or when it is told to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jsp.config import LIMITS
+from jsp.errors import Code, ProtocolViolation
+from jsp.wire import frames
+from jsp.wire.buffer import Writer
+from jsp.wire.frames import push_frame, push_new_cid
+
+_ISSUED = 2  # the one in use and one to change to
+
+
+class LocalCids:
+    """Ids that we chose, by which the peer addresses us on one path.
+
+    `make` gives a fresh id and its reset token and routes it to this connection; `drop` undoes that.
+    """
+
+    __slots__ = ("_drop", "_make", "_next", "_path_id", "_pending", "_tokens", "active")
+
+    def __init__(
+        self, path_id: int, first: bytes, make: Callable[[int], tuple[bytes, bytes]], drop: Callable[[bytes], None]
+    ) -> None:
+        self._path_id = path_id
+        self._make = make
+        self._drop = drop
+        self._next = 1
+        self.active: dict[int, bytes] = {0: first}
+        self._tokens: dict[int, bytes] = {}
+        self._pending: list[int] = []
+
+    def issue(self, limit: int) -> None:
+        """Give out ids until the peer has as many as it wants, at most `_ISSUED`."""
+        while len(self.active) < min(limit, _ISSUED):
+            sequence = self._next
+            self._next += 1
+            self.active[sequence], self._tokens[sequence] = self._make(self._path_id)
+            self._pending.append(sequence)
+
+    def has_frames(self) -> bool:
+        return bool(self._pending)
+
+    def write_frames(self, w: Writer, note: Callable[[Any, int, int], None]) -> None:
+        """NEW_CID for every id the peer has not been told of."""
+        while self._pending:
+            sequence = self._pending[0]
+            cid = self.active.get(sequence)
+            if cid is not None:
+                if not push_new_cid(w, self._path_id, sequence, 0, cid, self._tokens[sequence]):
+                    return
+                note(self, sequence, 0)
+            del self._pending[0]
+
+    def on_acked(self, sequence: int, _: int) -> None:
+        self._tokens.pop(sequence, None)
+        if sequence in self._pending:
+            self._pending.remove(sequence)
+
+    def on_lost(self, sequence: int, _: int) -> None:
+        if sequence in self.active and sequence not in self._pending and sequence in self._tokens:
+            self._pending.append(sequence)
+
+    def retire(self, sequence: int) -> None:
+        """The peer no longer uses the id of `sequence`."""
+        if sequence >= self._next:
+            raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "retires a connection id that was never given out")
+        cid = self.active.pop(sequence, None)
+        if cid is not None:
+            self._drop(cid)
+
+    def close(self) -> None:
+        """Stop routing all of them to this connection."""
+        for cid in self.active.values():
+            self._drop(cid)
+        self.active.clear()
+
+
+class RemoteCids:
+    """Ids that the peer chose, by which we address it on one path.
+
+    Attributes:
+        current: the one in use.
+        reset_tokens: stateless reset tokens of those we know.
+    """
+
+    __slots__ = ("_path_id", "_retire_before", "_sequence", "_spares", "_to_retire", "current", "reset_tokens")
+
+    def __init__(self, path_id: int, current: bytes) -> None:
+        self._path_id = path_id
+        self.current = current
+        self._sequence = 0
+        self._spares: dict[int, tuple[bytes, bytes]] = {}
+        self._retire_before = 0
+        self._to_retire: list[int] = []
+        self.reset_tokens: set[bytes] = set()
+
+    def add(self, sequence: int, retire_before: int, cid: bytes, token: bytes) -> None:
+        """NEW_CID arrived (RFC 9000 section 19.15)."""
+        if sequence in self._spares or sequence == self._sequence:
+            known = self.current if sequence == self._sequence else self._spares[sequence][0]
+            if known != cid:
+                raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "one sequence number for two connection ids")
+            return
+        if sequence < self._retire_before:
+            self._retire(sequence)
+            return
+        self._spares[sequence] = (cid, token)
+        if len(self._spares) + 1 > LIMITS.connection_ids:
+            raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "more connection ids than allowed")
+        if retire_before > self._retire_before:
+            self._retire_before = retire_before
+            for old in [s for s in self._spares if s < retire_before]:
+                del self._spares[old]
+                self._retire(old)
+            if self._sequence < retire_before:
+                self.rotate()
+
+    def _retire(self, sequence: int) -> None:
+        # SPEC 4.3: retirements not yet acknowledged are bounded, or a peer could have us remember any number.
+        if len(self._to_retire) >= 2 * LIMITS.connection_ids:
+            raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "too many connection ids retired at once")
+        if sequence not in self._to_retire:
+            self._to_retire.append(sequence)
+
+    def rotate(self) -> bool:
+        """Change to a spare id, retiring the one in use; False when there is none."""
+        if not self._spares:
+            return False
+        sequence = min(self._spares)
+        cid, token = self._spares.pop(sequence)
+        self._retire(self._sequence)
+        self._sequence, self.current = sequence, cid
+        self.reset_tokens = {token}
+        return True
+
+    def has_frames(self) -> bool:
+        return bool(self._to_retire)
+
+    def write_frames(self, w: Writer, note: Callable[[Any, int, int], None]) -> None:
+        """RETIRE_CID for every id given up."""
+        while self._to_retire:
+            if not push_frame(w, frames.RETIRE_CID, self._path_id, self._to_retire[0]):
+                return
+            note(self, self._to_retire.pop(0), 0)
+
+    def on_acked(self, sequence: int, _: int) -> None:
+        """The retirement arrived."""
+        if sequence in self._to_retire:
+            self._to_retire.remove(sequence)
+
+    def on_lost(self, sequence: int, _: int) -> None:
+        if sequence not in self._to_retire:
+            self._to_retire.append(sequence)

@@ -1,0 +1,467 @@
+"""One connection: builds the parts, offers the five verbs and the owner's commands.
+
+Who does the work: `inbound` and `outbound` walk packets, `keying` the handshake, `path` addresses and recovery,
+`streams`, `send_messages` and `recv_messages` the data, `lifecycle` the end. This file only ties them together.
+
+Call `handle_datagram`, `handle_timeout` or any command, then `poll_event` until None, then `poll_transmit` until
+None, then ask `poll_timeout` when to call `handle_timeout` at the latest; it may have changed after each of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from jsp.config import DEFAULT_DATAGRAM_SIZE, LIMITS, Config
+from jsp.crypto.handshake import Credentials
+from jsp.crypto.identity import PeerId
+from jsp.crypto.kem import Entropy
+from jsp.engine import deadlines, establish, inbound, outbound
+from jsp.engine.builder import Train
+from jsp.engine.cids import LocalCids, RemoteCids
+from jsp.engine.control import Control
+from jsp.engine.events import Closed, Endpoint, Event, MessagesWritable, Received, Transmit
+from jsp.engine.flow import ReceiveWindow, SendCredit
+from jsp.engine.key_phases import KeyPhases
+from jsp.engine.keying import Keying
+from jsp.engine.lifecycle import Lifecycle
+from jsp.engine.message import Mode
+from jsp.engine.path import Path
+from jsp.engine.recv_messages import RecvMessages
+from jsp.engine.scheduler import Scheduler
+from jsp.engine.send_messages import SendMessages
+from jsp.engine.states import Moved, State
+from jsp.engine.stats import Counters
+from jsp.engine.streams import Stream, StreamTable
+from jsp.engine.timers import DRAIN, KEYS, LINGER, NEVER, TimerTable
+from jsp.errors import Code, MessageTooLarge, ProtocolViolation
+from jsp.wire import frames
+from jsp.wire.buffer import PacketBuffer, Reader
+from jsp.wire.packet import LongHeader
+from jsp.wire.params import TransportParams
+
+# A connection that was silent this long changes its connection id, so that whoever watches the network cannot
+# tie what comes after to what came before (spec section 4.3).
+_ROTATE_AFTER_S = 60.0
+
+
+class Host(Protocol):
+    """What a connection needs of the endpoint it lives in. `train` and `reader` are shared working space."""
+
+    train: Train
+    reader: Reader
+    cid_size: int
+
+    def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
+        """A fresh connection id routed to `connection`, and its reset token."""
+
+    def drop_cid(self, cid: bytes) -> None: ...
+
+    def watch_reset_tokens(self, connection: ConnectionCore, tokens: set[bytes]) -> None: ...
+
+    def on_confirmed(self, connection: ConnectionCore) -> None: ...
+
+    def load(self, data: bytes) -> PacketBuffer:
+        """A buffer that holds `data`."""
+
+
+class ConnectionCore:
+    """The protocol of one connection, without I/O.
+
+    Attributes the owner may read: `server`, `state` (through `lifecycle`), `peer_id`, `paths`, `counters`,
+    `streams`, `remote` parameters. Everything else belongs to the engine.
+    """
+
+    __slots__ = (
+        "_control_tokens", "_host", "cid_size", "closing_with", "config", "confirmed", "control", "counters", "credit",
+        "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard", "last_sent",
+        "lifecycle", "local_params", "message_room_wanted", "negotiated", "original_dcid", "paths",
+        "peer_cid_limit", "peer_id", "protocol", "reader", "recv_messages", "remote_params", "scheduler", "scid",
+        "send_messages", "server", "server_name", "streams", "timers", "token", "train", "window",
+        "__weakref__",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        host: Host,
+        config: Config,
+        credentials: Credentials,
+        remote: Endpoint,
+        local: Endpoint | None,
+        now: float,
+        wall_time: float,
+        entropy: Entropy,
+        odcid: bytes,
+        client_scid: bytes | None = None,
+    ) -> None:
+        """A client's connection, or a server's when `client_scid` says to whom it answers.
+
+        `now`: seconds of the owner's monotonic clock; `wall_time`: seconds since 1970; `odcid`: the client's
+        first destination connection id.
+        """
+        self.server = client_scid is not None
+        self.config = config
+        self.entropy = entropy
+        self.original_dcid = odcid
+        self._host = host
+        self.cid_size = host.cid_size
+        self.train = host.train
+        self.reader = host.reader
+        self.events: deque[Event] = deque()
+        self.lifecycle = Lifecycle(self.events)
+        self.closing_with: Closed | None = None
+        self.timers = TimerTable()
+        self.counters = Counters()
+        self.confirmed = False
+        self.token = b""
+        self.early: list[tuple[bytes, Received]] = []
+        self.keys = KeyPhases()
+        self.peer_id: PeerId | None = None
+        self.protocol = ""
+        self.server_name = ""
+        self.negotiated: dict[str, str] = {}
+        self.peer_cid_limit = 2
+        self.idle_timeout = NEVER
+        self.last_heard = now
+        self.last_sent = now
+        self.first_sent = NEVER
+        self.message_room_wanted = False
+        self._control_tokens = float(LIMITS.control_burst)
+
+        self.credit = SendCredit(0)
+        self.window = ReceiveWindow(config.receive_window, config.receive_window)
+        self.scheduler = Scheduler()
+        self.control = Control(self.credit, self.window, self.scheduler, self.events)
+        self.streams = StreamTable(self.server, config, self.credit, self.window, self.scheduler, self.events)
+        self.send_messages = SendMessages(self.credit, self.scheduler)
+        self.recv_messages = RecvMessages(config, self.window)
+
+        path = Path(0, remote, local, DEFAULT_DATAGRAM_SIZE, config.congestion, config.max_ack_delay)
+        self.paths = {0: path}
+        self.scid, reset_token = host.new_cid(self, 0)
+        path.local_cids = LocalCids(0, self.scid, self._new_cid, host.drop_cid)
+        path.remote_cids = RemoteCids(0, odcid if client_scid is None else client_scid)
+        path.validated = not self.server
+        self.local_params = self._make_params(reset_token)
+        self.remote_params = TransportParams()
+        self.keying: Keying | None = None
+        establish.start(self, now, wall_time, credentials, client_scid)
+        deadlines.update(self, now)
+
+    def _new_cid(self, path_id: int) -> tuple[bytes, bytes]:
+        return self._host.new_cid(self, path_id)
+
+    @property
+    def host(self) -> Host:
+        """The endpoint this connection lives in."""
+        return self._host
+
+    def _make_params(self, reset_token: bytes) -> TransportParams:
+        c = self.config
+        return TransportParams(
+            max_data=c.receive_window,
+            max_stream_data=c.stream_window,
+            max_streams_bidi=c.max_streams,
+            max_streams_uni=c.max_streams,
+            idle_timeout_ms=int((c.idle_timeout or 0) * 1000),
+            max_datagram_size=65_507,
+            cid_limit=4,
+            max_ack_delay_ms=max(1, round(c.max_ack_delay * 1000)),
+            max_message=c.max_message,
+            initial_scid=self.scid,
+            original_dcid=self.original_dcid if self.server else b"",
+            reset_token=reset_token if self.server else b"",
+        )
+
+    # --- the five verbs ------------------------------------------------------------------------------------
+
+    def handle_datagram(
+        self, now: float, slots: PacketBuffer, start: int, end: int, received: Received, path_id: int,
+        header: LongHeader | None = None,
+    ) -> None:  # fmt: skip
+        """Packets for this connection in `slots[start:end]`: one with a long `header`, or 1-RTT packets
+        `received.segment_size` apart that came by a connection id of path `path_id`."""
+        self.control.now = now
+        self.counters.bytes_received += end - start
+        self.counters.datagrams_received += -(-(end - start) // received.segment_size)
+        if self.lifecycle.is_closed():
+            self._answer_while_closing()
+            return
+        path = self.paths.get(path_id)
+        if path is None:
+            return
+        try:
+            if header is None:
+                inbound.receive_short(self, now, slots, start, end, received, path)
+            else:
+                inbound.receive_long(self, now, slots, header, received)
+                establish.pump(self, now)
+        except ProtocolViolation as error:
+            self.fail(now, error)
+        self._after(now)
+
+    def on_datagram_received(self, size: int) -> None:
+        """A datagram of `size` bytes came for this connection by a long header; raises what may be sent back."""
+        path = self.paths[0]
+        if not path.validated:
+            path.received += size
+
+    def handle_timeout(self, now: float) -> None:
+        """Time has passed; does nothing when no deadline has come."""
+        self.control.now = now
+        deadlines.expire(self, now)
+        self._after(now)
+
+    def poll_transmit(self, now: float) -> Transmit | None:
+        """The next datagrams to send, or None; what it returns is valid until the next call."""
+        self.control.now = now
+        try:
+            transmit = outbound.poll_transmit(self, now)
+        except ProtocolViolation as error:
+            self.fail(now, error)
+            transmit = outbound.poll_transmit(self, now)
+        if transmit is None:
+            deadlines.update(self, now)
+        return transmit
+
+    def poll_timeout(self) -> float:
+        """When `handle_timeout` must be called at the latest; infinity: no need."""
+        return self.timers.next()
+
+    def poll_event(self) -> Event | None:
+        """The next event, or None."""
+        return self.events.popleft() if self.events else None
+
+    # --- commands ------------------------------------------------------------------------------------------
+
+    def accept_peer(self, now: float) -> None:
+        """The answer to `PeerPresented`: the peer is welcome."""
+        self.control.now = now
+        assert self.keying is not None
+        try:
+            self.keying.machine.accept()
+            establish.pump(self, now)
+        except ProtocolViolation as error:
+            self.fail(now, error)
+        self._after(now)
+
+    def refuse_peer(self, now: float, code: int, reason: str) -> None:
+        """The answer to `PeerPresented`: the peer is not welcome."""
+        self.close_now(now, code, reason)
+
+    def open_stream(self, unidirectional: bool = False) -> Stream | None:
+        """A new stream; None when the peer allows no more for now (`StreamsAvailable` will tell)."""
+        return self.streams.open(unidirectional)
+
+    def send_message(self, now: float, data: bytes, mode: Mode, ordered: bool) -> bool:
+        """Queue a message; False when the queue is full (`MessagesWritable` will tell)."""
+        messages = self.send_messages
+        if len(data) > messages.max_message:
+            raise MessageTooLarge(f"message of {len(data)} bytes; the peer takes {messages.max_message} at most")
+        if messages.queued_bytes and messages.queued_bytes + len(data) > self.config.send_buffer:
+            self.message_room_wanted = True
+            return False
+        messages.send(data, mode, ordered, now)
+        return True
+
+    def ping(self) -> int:
+        """Ask for a round trip; `PingAnswered` brings the token back."""
+        return self.control.ping()
+
+    def close(self, now: float, code: int, reason: str) -> None:
+        """Deliver what was written, for at most `Config.close_timeout`, then close."""
+        state = self.lifecycle.state
+        if state is State.OPEN:
+            self.lifecycle.linger()
+            self.timers.deadlines[LINGER] = now + self.config.close_timeout
+            self.closing_with = Closed(code, reason, by_peer=False, application=True)
+            self._check_flushed(now)
+        elif state is State.HANDSHAKE:
+            self.close_now(now, code, reason, application=True)
+
+    def close_now(self, now: float, code: int, reason: str, application: bool = False) -> None:
+        """Close without waiting for anything."""
+        self.end(now, Moved.CLOSE, Closed(int(code), reason, by_peer=False, application=application))
+
+    # --- the owner's reading and writing -------------------------------------------------------------------
+
+    def read(self, stream: Stream, limit: int) -> bytes:
+        """At most `limit` bytes of `stream`; empty when there are none now."""
+        assert stream.recv is not None
+        data = stream.recv.read(limit)
+        self.streams.touch(stream)
+        return data
+
+    def read_into(self, stream: Stream, target: memoryview) -> int:
+        """Read into `target`; returns how many bytes."""
+        assert stream.recv is not None
+        size = stream.recv.read_into(target)
+        self.streams.touch(stream)
+        return size
+
+    def set_urgency(self, stream: Stream, urgency: int) -> None:
+        """Change whose turn the stream's data has; 0 goes first."""
+        send = stream.send
+        assert send is not None
+        waiting = send.queued
+        self.scheduler.remove(send)
+        send.urgency = urgency
+        if waiting:
+            self.scheduler.add(send)
+
+    def has_output(self) -> bool:
+        """Whether anything waits to be sent (which congestion control may still hold back)."""
+        return bool(self.lifecycle.close_due) or bool(self.scheduler) or self.has_frames()
+
+    # --- what inbound and outbound report --------------------------------------------------------------------
+
+    def is_closed(self) -> bool:
+        """Whether the connection is over, but for telling the peer."""
+        return self.lifecycle.is_closed()
+
+    def has_frames(self) -> bool:
+        """Whether control frames wait to be sent."""
+        return (
+            self.control.has_frames()
+            or self.streams.has_control()
+            or self.send_messages.has_control()
+            or any(p.local_cids.has_frames() or p.remote_cids.has_frames() for p in self.paths.values())
+        )
+
+    def on_heard(self, now: float, packets: int) -> None:
+        """New authentic packets arrived."""
+        self.last_heard = now
+        self.first_sent = NEVER
+        tokens = self._control_tokens + packets * LIMITS.control_ratio
+        self._control_tokens = min(tokens, float(LIMITS.control_burst))
+
+    def on_eliciting_sent(self, now: float) -> None:
+        """Something left that wants an answer."""
+        self.last_sent = now
+        if self.first_sent == NEVER:
+            self.first_sent = now
+
+    def spend_control(self, cost: int) -> None:
+        """SPEC 8.6: control frames are free in proportion to packets; a flood of them ends the connection."""
+        self._control_tokens -= cost
+        if self._control_tokens < 0:
+            raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many control frames")
+
+    def on_rebinding(self, path: Path, received: Received, size: int) -> None:
+        """The peer's newest packet came from another address."""
+        path.rebind(received.remote, received.local, size, self.entropy(16))
+
+    def refresh_reset_tokens(self, path: Path) -> None:
+        """The peer's connection ids changed, and with them the tokens that end this connection."""
+        self._host.watch_reset_tokens(self, path.remote_cids.reset_tokens)
+
+    def check_message_room(self) -> None:
+        """Say that the message queue takes messages again, to an owner who waits for it."""
+        if self.message_room_wanted and self.send_messages.queued_bytes <= self.config.send_buffer // 2:
+            self.message_room_wanted = False
+            self.events.append(MessagesWritable())
+
+    def replay_early(self, now: float) -> None:
+        """Take the 1-RTT packets that came before their keys."""
+        early, self.early = self.early, []
+        for data, received in early:
+            inbound.receive_short(self, now, self._host.load(data), 0, len(data), received, self.paths[0])
+
+    # --- keys ----------------------------------------------------------------------------------------------
+
+    def prepare_keys(self, now: float) -> None:
+        """Before sealing: rotate what must not be used for longer (spec sections 4.3 and 7.5)."""
+        path = self.paths[0]
+        if self.confirmed and now - max(self.last_heard, self.last_sent) > _ROTATE_AFTER_S:
+            if path.remote_cids.rotate():
+                self.refresh_reset_tokens(path)
+        settled = self.confirmed and self.timers.deadlines[KEYS] == NEVER
+        self.keys.renew_if_due(self.paths.values(), settled)
+
+    def on_key_update(self, now: float) -> None:
+        """The peer sends under the next keys; the last ones are kept for packets still under way."""
+        self.keys.on_peer_update(self.paths.values())
+        self.timers.deadlines[KEYS] = now + 3 * self.probe_timeout()
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def fail(self, now: float, error: ProtocolViolation) -> None:
+        """The peer broke a rule (or our keys are used up)."""
+        self.close_now(now, error.code, error.reason[: frames.REASON_MAX])
+
+    def on_peer_close(self, level: int, code: int, reason: str, application: bool, now: float) -> None:
+        """CLOSE arrived."""
+        closed = Closed(code, reason, by_peer=True, application=application)
+        if level == frames.INITIAL and not self.server:
+            # SPEC 5.10: nobody proved to have sent this, so a better answer gets one probe timeout to come.
+            if self.timers.deadlines[LINGER] == NEVER:
+                self.closing_with = closed
+                self.timers.deadlines[LINGER] = now + self.probe_timeout()
+            return
+        self.end(now, Moved.PEER_CLOSED, closed)
+
+    def end(self, now: float, moved: Moved, closed: Closed) -> None:
+        """The connection ends, however it came to that."""
+        if not self.lifecycle.end(moved, closed):
+            return
+        self.timers.clear()
+        state = self.lifecycle.state
+        if state is State.CLOSED:
+            self._forget()
+            return
+        self.timers.deadlines[DRAIN] = now + 3 * self.probe_timeout()
+        if state is State.CLOSING:
+            self._queue_close()
+
+    def _queue_close(self) -> None:
+        levels = list(self.keying.levels) if self.keying is not None else []
+        if self.keys.seal is not None:
+            levels.append(frames.APPLICATION)
+        self.lifecycle.close_due = levels
+
+    def _answer_while_closing(self) -> None:
+        if self.lifecycle.wants_answer():
+            self._queue_close()
+
+    def close_frame(self, level: int) -> tuple[int, str, bool]:
+        """What CLOSE says at `level`."""
+        authenticated = level == frames.APPLICATION
+        if level == frames.HANDSHAKE and self.keying is not None:
+            authenticated = self.keying.machine.authenticated
+        return self.lifecycle.frame(authenticated)
+
+    def _check_flushed(self, now: float) -> None:
+        messages = self.send_messages
+        if not (self.streams.unfinished() or messages.unresolved or messages.queued_bytes):
+            self.finish_linger(now)
+
+    def finish_linger(self, now: float) -> None:
+        """Everything was delivered, or the time for it is up."""
+        closed = self.closing_with
+        if closed is not None:
+            self.end(now, Moved.PEER_CLOSED if closed.by_peer else Moved.CLOSE, closed)
+
+    def _forget(self) -> None:
+        for path in self.paths.values():
+            path.local_cids.close()
+        self._host.watch_reset_tokens(self, set())
+        self.keying = None
+        self.early.clear()
+
+    def on_drained(self) -> None:
+        """Late packets have had their time."""
+        self.lifecycle.drained()
+        self._forget()
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def probe_timeout(self) -> float:
+        """The probe timeout of the path in use, seconds."""
+        return self.paths[0].recovery.rtt.probe_timeout(self.config.max_ack_delay)
+
+    def _after(self, now: float) -> None:
+        if self.lifecycle.state is State.LINGERING:
+            self._check_flushed(now)
+        # Messages leave the queue by being sent, and by running out of time.
+        self.check_message_room()
+        deadlines.update(self, now)

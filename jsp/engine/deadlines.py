@@ -1,0 +1,139 @@
+"""What each timer of a connection means, and when it is due (spec section 10.3).
+
+Functions over a connection. Activity does not touch timers: it stores when it happened, and a timer that fires
+too early looks at that and sets itself again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jsp.engine.events import Closed
+from jsp.engine.states import Moved
+from jsp.engine.timers import (
+    ACK,
+    DRAIN,
+    EXPIRY,
+    HANDSHAKE,
+    IDLE,
+    KEEP_ALIVE,
+    KEYS,
+    LINGER,
+    LOSS,
+    NEVER,
+    PACING,
+    PATH,
+)
+from jsp.errors import Code
+
+if TYPE_CHECKING:
+    from jsp.engine.connection import ConnectionCore
+
+
+def update(conn: ConnectionCore, now: float) -> None:
+    """Work out the deadlines that follow from packets sent and received."""
+    if conn.is_closed():
+        return
+    deadlines = conn.timers.deadlines
+    loss = ack = NEVER
+    for path in conn.paths.values():
+        blocked = path.amplification_left() < path.mtu
+        path.recovery.update_deadline(now, not conn.server and not conn.confirmed, blocked)
+        loss = min(loss, path.recovery.deadline)
+        if conn.keys.seal is not None and not blocked:
+            ack = min(ack, path.space.acks.deadline)
+    deadlines[LOSS] = loss
+    deadlines[ACK] = ack
+    deadlines[EXPIRY] = conn.send_messages.next_expiry()
+
+
+def on_confirmed(conn: ConnectionCore, now: float) -> None:
+    """From here on silence ends the connection, not the handshake's deadline."""
+    deadlines = conn.timers.deadlines
+    deadlines[HANDSHAKE] = NEVER
+    ours, theirs = conn.config.idle_timeout, conn.remote_params.idle_timeout_ms / 1000
+    limits = [t for t in (ours, theirs) if t]
+    conn.idle_timeout = min(limits) if limits else NEVER
+    deadlines[IDLE] = now + conn.idle_timeout
+    if conn.config.keep_alive is not None:
+        deadlines[KEEP_ALIVE] = now + conn.config.keep_alive
+
+
+def _on_loss(conn: ConnectionCore, now: float) -> None:
+    for path in conn.paths.values():
+        if path.recovery.deadline <= now:
+            path.recovery.on_timeout(now)
+
+
+def _on_idle(conn: ConnectionCore, now: float) -> None:
+    # What we sent counts from the first packet since the last word from the peer (RFC 9000 section 10.1).
+    last = max(conn.last_heard, conn.first_sent if conn.first_sent != NEVER else 0.0)
+    deadline = last + max(conn.idle_timeout, 3 * conn.probe_timeout())
+    if deadline > now:
+        conn.timers.deadlines[IDLE] = deadline
+        return
+    text = f"nothing heard from the peer for {conn.idle_timeout:g} s"
+    conn.end(now, Moved.VANISHED, Closed(Code.IDLE, text, by_peer=False))
+
+
+def _on_keep_alive(conn: ConnectionCore, now: float) -> None:
+    interval = conn.config.keep_alive
+    assert interval is not None
+    last = max(conn.last_heard, conn.last_sent)
+    if last + interval <= now:
+        conn.control.ping_due = True
+        last = now
+    conn.timers.deadlines[KEEP_ALIVE] = last + interval
+
+
+def _on_handshake(conn: ConnectionCore, now: float) -> None:
+    text = f"the handshake was not over after {conn.config.handshake_timeout:g} s"
+    conn.end(now, Moved.VANISHED, Closed(Code.HANDSHAKE_TIMEOUT, text, by_peer=False))
+
+
+def _on_path(conn: ConnectionCore, now: float) -> None:
+    for path in conn.paths.values():
+        if path.challenges:
+            path.on_challenge_timeout()
+
+
+def _on_keys(conn: ConnectionCore, now: float) -> None:
+    conn.keys.drop_previous()
+
+
+def _on_expiry(conn: ConnectionCore, now: float) -> None:
+    conn.send_messages.expire(now)
+
+
+def _on_linger(conn: ConnectionCore, now: float) -> None:
+    conn.finish_linger(now)
+
+
+def _on_drain(conn: ConnectionCore, now: float) -> None:
+    conn.on_drained()
+
+
+def _on_nothing(conn: ConnectionCore, now: float) -> None:
+    """The flush that follows every timeout does what is due."""
+
+
+_MEANING: dict[int, Callable[[ConnectionCore, float], None]] = {
+    LOSS: _on_loss,
+    ACK: _on_nothing,
+    PACING: _on_nothing,
+    IDLE: _on_idle,
+    KEEP_ALIVE: _on_keep_alive,
+    HANDSHAKE: _on_handshake,
+    PATH: _on_path,
+    KEYS: _on_keys,
+    LINGER: _on_linger,
+    DRAIN: _on_drain,
+    EXPIRY: _on_expiry,
+}
+
+
+def expire(conn: ConnectionCore, now: float) -> None:
+    """Do what the timers that have run out stand for."""
+    for timer in conn.timers.take_expired(now):
+        _MEANING[timer](conn, now)

@@ -1,0 +1,336 @@
+"""All connections of one socket: routes datagrams, accepts clients, answers strangers (spec sections 3 and 4.2).
+
+Stateless towards strangers: a datagram that belongs to no connection costs a look-up, at most one AEAD try (an
+Initial) or one small reply, and is forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import deque
+
+from jsp.config import LIMITS, Config
+from jsp.crypto.handshake import Credentials
+from jsp.crypto.kdf import hkdf_expand
+from jsp.crypto.kem import Entropy
+from jsp.engine.admission import Admission
+from jsp.engine.builder import Train
+from jsp.engine.connection import ConnectionCore
+from jsp.engine.events import Closed, Endpoint, Received, Transmit
+from jsp.engine.states import Moved, State
+from jsp.errors import BadPacket, Code
+from jsp.wire.buffer import PacketBuffer, Reader
+from jsp.wire.frames import RESET_TOKEN_SIZE
+from jsp.wire.packet import (
+    INITIAL_DATAGRAM_MIN,
+    INITIAL_DCID_MIN,
+    LONG_FIRST,
+    SHORT_FIRST,
+    SHORT_MIN,
+    TYPE_INITIAL,
+    VERSION_NEGOTIATION,
+    VERSIONS,
+    LongHeader,
+    encode_version_negotiation,
+    parse_long_header,
+    parse_version_list,
+)
+
+# Stateless replies (version negotiation, resets) a second, over all strangers.
+_REPLIES_PER_S = 20.0
+_REPLIES_WAITING = 16
+_RESET_MIN = 43
+
+
+class EndpointCore:
+    """A server's or client's connections, without I/O.
+
+    Attributes:
+        connections: the live ones.
+        accepting: whether new clients are taken; others are refused with REFUSED.
+        accepted: connections made by clients since the owner last looked; the owner empties it.
+        dropped: datagrams that were for nobody.
+    """
+
+    def __init__(
+        self, config: Config, entropy: Entropy, credentials: Credentials | None = None, reset_secret: bytes = b""
+    ) -> None:
+        """A server when `credentials` are given. `entropy(n)`: n random bytes. `reset_secret`: 32 bytes that
+        outlive a restart, so that peers of the previous life learn that it is over."""
+        self.config = config
+        self.credentials = credentials
+        self.connections: set[ConnectionCore] = set()
+        self.accepted: deque[ConnectionCore] = deque()
+        self.accepting = True
+        self.dropped = 0
+        self.train = Train()
+        self.reader = Reader()
+        self.cid_size = config.connection_id_size
+        self._entropy = entropy
+        self._scratch = PacketBuffer()
+        self._routes: dict[bytes, tuple[ConnectionCore, int]] = {}
+        self._initial_routes: dict[bytes, ConnectionCore] = {}
+        self._reset_secret = reset_secret or entropy(32)
+        self._token_key = entropy(16)
+        self._reset_watch: dict[bytes, ConnectionCore] = {}
+        self._watched: dict[ConnectionCore, list[bytes]] = {}
+        self._replies: deque[Transmit] = deque()
+        self._reply_tokens = _REPLIES_PER_S
+        self._reply_time = 0.0
+        self._admission = Admission(config)
+        self._unproven: set[ConnectionCore] = set()
+
+    # --- what connections need of their host -----------------------------------------------------------------
+
+    def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
+        while True:
+            cid = self._entropy(self.cid_size)
+            if cid not in self._routes:
+                break
+        self._routes[cid] = (connection, path_id)
+        return cid, self._reset_token(cid)
+
+    def drop_cid(self, cid: bytes) -> None:
+        self._routes.pop(cid, None)
+
+    def _reset_token(self, cid: bytes) -> bytes:
+        return hmac.digest(self._reset_secret, cid, "sha256")[:RESET_TOKEN_SIZE]
+
+    def watch_reset_tokens(self, connection: ConnectionCore, tokens: set[bytes]) -> None:
+        for key in self._watched.pop(connection, ()):
+            self._reset_watch.pop(key, None)
+        if tokens:
+            keys = [self._token_digest(token) for token in tokens]
+            self._watched[connection] = keys
+            for key in keys:
+                self._reset_watch[key] = connection
+
+    def _token_digest(self, token: bytes) -> bytes:
+        # Looked up by a keyed hash, so that timing tells nothing about tokens.
+        return hashlib.blake2s(token, key=self._token_key).digest()
+
+    def on_confirmed(self, connection: ConnectionCore) -> None:
+        self._initial_routes.pop(connection.original_dcid, None)
+        self._admission.on_handshake_over(connection)
+
+    def load(self, data: bytes) -> PacketBuffer:
+        self._scratch.data[: len(data)] = data
+        return self._scratch
+
+    # --- connections -----------------------------------------------------------------------------------------
+
+    def connect(
+        self, now: float, wall_time: float, remote: Endpoint, credentials: Credentials, local: Endpoint | None = None
+    ) -> ConnectionCore:
+        """A client's connection to `remote`."""
+        odcid = self._entropy(INITIAL_DCID_MIN)
+        connection = ConnectionCore(self, self.config, credentials, remote, local, now, wall_time, self._entropy, odcid)
+        self.connections.add(connection)
+        return connection
+
+    def forget_if_over(self, connection: ConnectionCore) -> bool:
+        """Drop a connection that is CLOSED; returns whether it was."""
+        if connection.lifecycle.state is not State.CLOSED:
+            return False
+        self.connections.discard(connection)
+        self._initial_routes.pop(connection.original_dcid, None)
+        self._admission.on_handshake_over(connection)
+        return True
+
+    # --- datagrams in ----------------------------------------------------------------------------------------
+
+    def handle_datagram(
+        self, now: float, wall_time: float, slots: PacketBuffer, received: Received
+    ) -> list[ConnectionCore]:
+        """One receive batch: `slots[:received.size]`. Returns the connections that it was for."""
+        touched: list[ConnectionCore] = []
+        data = slots.data
+        segment = received.segment_size
+        start = 0
+        size = received.size
+        while start < size:
+            end = min(start + segment, size)
+            first = data[start]
+            if first >= LONG_FIRST:
+                connection = self._handle_long(now, wall_time, slots, start, end, received)
+            elif first >= SHORT_FIRST and end - start >= SHORT_MIN:
+                cid = bytes(data[start + 1 : start + 1 + self.cid_size])
+                # Packets of one connection follow each other: hand them over together.
+                while (
+                    end < size and SHORT_FIRST <= data[end] < LONG_FIRST and data[end + 1 : end + 1 + len(cid)] == cid
+                ):
+                    end = min(end + segment, size)
+                connection = self._handle_short(now, slots, start, end, received, cid)
+            else:
+                connection = None
+                self.dropped += 1
+            if connection is not None and connection not in touched:
+                touched.append(connection)
+            start = end
+        return touched
+
+    def _handle_short(
+        self, now: float, slots: PacketBuffer, start: int, end: int, received: Received, cid: bytes
+    ) -> ConnectionCore | None:
+        route = self._routes.get(cid)
+        if route is None:
+            return self._handle_unknown(now, slots.data, start, end, received, cid)
+        connection, path_id = route
+        connection.handle_datagram(now, slots, start, end, received, path_id)
+        return connection
+
+    def _handle_unknown(
+        self, now: float, data: bytearray, start: int, end: int, received: Received, cid: bytes
+    ) -> ConnectionCore | None:
+        """A 1-RTT packet for nobody: perhaps a stateless reset, perhaps from a life before."""
+        last = start + (end - start - 1) // received.segment_size * received.segment_size
+        token = bytes(data[end - RESET_TOKEN_SIZE : end])
+        connection = self._reset_watch.get(self._token_digest(token)) if end - last >= SHORT_MIN else None
+        if connection is not None:
+            text = "the peer does not know this connection any more (it was restarted)"
+            connection.end(now, Moved.PEER_CLOSED, Closed(Code.NO_ERROR, text, by_peer=True))
+            return connection
+        self.dropped += 1
+        size = end - last
+        if self.credentials is not None and size >= _RESET_MIN and self._may_reply(now):
+            # SPEC 4.6: always shorter than what caused it, so two endpoints cannot keep each other busy.
+            filler = self._entropy(min(size - 1, 200) - RESET_TOKEN_SIZE - 1)
+            reset = bytes((SHORT_FIRST | filler[0] & 0x3F,)) + filler + self._reset_token(cid)
+            self._replies.append(Transmit(received.remote, reset, len(reset), received.local))
+        return None
+
+    def _handle_long(
+        self, now: float, wall_time: float, slots: PacketBuffer, start: int, end: int, received: Received
+    ) -> ConnectionCore | None:
+        """A datagram of coalesced long packets, all for one connection."""
+        connection: ConnectionCore | None = None
+        pos = start
+        dcid = b""
+        for _ in range(LIMITS.coalesced_packets):
+            if pos >= end or slots.data[pos] < SHORT_FIRST:
+                break
+            if slots.data[pos] < LONG_FIRST:
+                # A 1-RTT packet takes the rest of the datagram.
+                if end - pos >= SHORT_MIN:
+                    cid = bytes(slots.data[pos + 1 : pos + 1 + self.cid_size])
+                    rest = Received(end - pos, end - pos, received.remote, received.local, received.ecn)
+                    connection = self._handle_short(now, slots, pos, end, rest, cid) or connection
+                break
+            try:
+                header = parse_long_header(Reader(slots.data, pos, end))
+            except BadPacket:
+                self.dropped += 1
+                break
+            if pos == start:
+                dcid = header.dcid
+                connection = self._route_long(now, wall_time, header, received, slots.data, end - start)
+                if connection is None:
+                    break
+                connection.on_datagram_received(end - start)
+            elif header.dcid != dcid:
+                break
+            assert connection is not None
+            connection.handle_datagram(now, slots, pos, header.end, received, 0, header)
+            pos = header.end
+        if connection is not None and connection in self._unproven:
+            return self._settle_new(now, connection)
+        return connection
+
+    def _settle_new(self, now: float, connection: ConnectionCore) -> ConnectionCore | None:
+        """Keep what a stranger's first datagram made only if something in it was authentic.
+
+        Otherwise one damaged or forged Initial would occupy the connection id under which the real one comes.
+        """
+        self._unproven.discard(connection)
+        if not connection.counters.packets_received:
+            self.dropped += 1
+            connection.end(now, Moved.VANISHED, Closed(Code.NO_ERROR, "", by_peer=False))
+            self.forget_if_over(connection)
+            return None
+        if not self.accepting or len(self.connections) > self.config.max_connections:
+            connection.close_now(now, Code.REFUSED, "the server is full")
+        else:
+            self.accepted.append(connection)
+        return connection
+
+    def _route_long(
+        self, now: float, wall_time: float, header: LongHeader, received: Received, data: bytearray, size: int
+    ) -> ConnectionCore | None:
+        route = self._routes.get(header.dcid)
+        connection = route[0] if route else self._initial_routes.get(header.dcid)
+        if header.version not in VERSIONS:
+            self._handle_version(now, header, received, data, size, connection)
+            return None
+        if connection is None and header.type == TYPE_INITIAL and self.credentials is not None:
+            connection = self._accept(now, wall_time, header, received, size)
+        if connection is None:
+            self.dropped += 1
+        return connection
+
+    def _handle_version(
+        self, now: float, header: LongHeader, received: Received, data: bytearray, size: int,
+        connection: ConnectionCore | None,
+    ) -> None:  # fmt: skip
+        if header.version == VERSION_NEGOTIATION:
+            if connection is not None and not connection.server:
+                self._on_version_negotiation(now, header, data, connection)
+            return
+        self.dropped += 1
+        if self.credentials is None or size < INITIAL_DATAGRAM_MIN or not self._may_reply(now):
+            return
+        reply = encode_version_negotiation(header.scid, header.dcid, self._entropy(1)[0], VERSIONS)
+        self._replies.append(Transmit(received.remote, reply, len(reply), received.local))
+
+    def _on_version_negotiation(
+        self, now: float, header: LongHeader, data: bytearray, connection: ConnectionCore
+    ) -> None:
+        """A hint that the server speaks none of our versions; ignored once it has answered (spec section 3.3)."""
+        if header.scid != connection.original_dcid or connection.counters.packets_received:
+            return
+        try:
+            versions = parse_version_list(Reader(data, header.body, header.end))
+        except BadPacket:
+            return
+        if not set(versions) & set(VERSIONS):
+            text = "the server speaks none of our protocol versions"
+            connection.end(now, Moved.PEER_CLOSED, Closed(Code.VERSION, text, by_peer=True))
+
+    def _accept(
+        self, now: float, wall_time: float, header: LongHeader, received: Received, size: int
+    ) -> ConnectionCore | None:
+        # Cheapest checks first: size, id length, limits; only then keys are derived.
+        if size < INITIAL_DATAGRAM_MIN or len(header.dcid) < INITIAL_DCID_MIN or not header.scid:
+            return None
+        if not self._admission.admit(received.remote, now):
+            return None
+        assert self.credentials is not None
+        connection = ConnectionCore(
+            self, self.config, self.credentials, received.remote, received.local, now, wall_time, self._entropy,
+            header.dcid, header.scid,
+        )  # fmt: skip
+        self._initial_routes[header.dcid] = connection
+        self.connections.add(connection)
+        self._admission.on_handshake_started(connection, received.remote)
+        self._unproven.add(connection)
+        return connection
+
+    # --- datagrams out ---------------------------------------------------------------------------------------
+
+    def _may_reply(self, now: float) -> bool:
+        tokens = self._reply_tokens + (now - self._reply_time) * _REPLIES_PER_S
+        self._reply_tokens = min(tokens, _REPLIES_PER_S)
+        self._reply_time = now
+        if self._reply_tokens < 1 or len(self._replies) >= _REPLIES_WAITING:
+            return False
+        self._reply_tokens -= 1
+        return True
+
+    def poll_transmit(self) -> Transmit | None:
+        """The next reply to a stranger, or None. Connections are polled by themselves."""
+        return self._replies.popleft() if self._replies else None
+
+
+def derive_reset_secret(seed: bytes) -> bytes:
+    """A reset secret that depends on a server's identity only, so that it outlives restarts."""
+    return hkdf_expand(hashlib.sha256(b"jsp1 reset" + seed).digest(), b"reset", 32)

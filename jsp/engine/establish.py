@@ -1,0 +1,181 @@
+"""From the first packet to a confirmed connection (spec section 5.9).
+
+Runs the handshake machine as packets come and go, applies what was negotiated, and throws the handshake's levels
+away one by one. Functions over a connection: once it is confirmed nothing of this is left in memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jsp.config import DEFAULT_DATAGRAM_SIZE
+from jsp.crypto.client_handshake import ClientHandshake
+from jsp.crypto.handshake import Credentials, Step
+from jsp.crypto.identity import SIGNATURE_NAMES
+from jsp.crypto.kem import NAMES as GROUP_NAMES
+from jsp.crypto.server_handshake import ServerHandshake
+from jsp.crypto.suites import NAMES as SUITE_NAMES
+from jsp.engine import deadlines, timers
+from jsp.engine.events import Connected, PeerPresented
+from jsp.engine.keying import Keying
+from jsp.engine.path import Path
+from jsp.engine.timers import LINGER, NEVER
+from jsp.errors import BadPacket, Code, ProtocolViolation
+from jsp.recovery.loss import PacketSpace
+from jsp.wire.frames import HANDSHAKE, INITIAL
+from jsp.wire.params import TransportParams, encode_params, parse_params
+
+if TYPE_CHECKING:
+    from jsp.engine.connection import ConnectionCore
+
+
+def start(
+    conn: ConnectionCore, now: float, wall_time: float, credentials: Credentials, client_scid: bytes | None
+) -> None:
+    """Set the handshake up; a client's first message is then ready to be sent."""
+    params = encode_params(conn.local_params)
+    time_ms = int(wall_time * 1000)
+    machine: ClientHandshake | ServerHandshake
+    if client_scid is not None:
+        machine = ServerHandshake(credentials, conn.entropy, conn.original_dcid, client_scid, params, time_ms)
+    else:
+        machine = ClientHandshake(credentials, conn.entropy, conn.original_dcid, conn.scid, params, time_ms)
+    conn.keying = Keying(machine)
+    initial = PacketSpace(0.0, handshake=True)
+    initial.sticky_backoff = not conn.server
+    conn.paths[0].recovery.spaces.insert(0, initial)
+    conn.keying.install_initial(conn.original_dcid, initial, conn.server)
+    conn.timers.deadlines[timers.HANDSHAKE] = now + conn.config.handshake_timeout
+    if isinstance(machine, ClientHandshake):
+        machine.start()
+        conn.keying.pump()
+
+
+def pump(conn: ConnectionCore, now: float) -> None:
+    """Act on what the handshake machine has become: keys, messages, a peer to judge, completion."""
+    keying = conn.keying
+    if keying is None:
+        return
+    fresh = keying.pump()
+    if HANDSHAKE in fresh:
+        path = conn.paths[0]
+        space = keying.levels[HANDSHAKE].space
+        if space not in path.recovery.spaces:
+            path.recovery.spaces.insert(-1, space)
+        # Whoever made these keys possible is the real thing, whatever an unproven CLOSE said before.
+        conn.timers.deadlines[LINGER] = NEVER
+        conn.closing_with = None
+    machine = keying.machine
+    if machine.presented is not None and not keying.presented:
+        keying.presented = True
+        conn.events.append(PeerPresented(machine.presented))
+    if machine.step is Step.COMPLETE and conn.keys.open is None:
+        _complete(conn, now, keying)
+
+
+def _complete(conn: ConnectionCore, now: float, keying: Keying) -> None:
+    """Both sides' messages are in: apply what was agreed."""
+    machine = keying.machine
+    assert machine.peer_params is not None
+    try:
+        params = parse_params(machine.peer_params)
+    except BadPacket as error:
+        raise ProtocolViolation(Code.PARAMETER, str(error)) from None
+    _check_ids(conn, params)
+    _apply_params(conn, params)
+    conn.keys.open, conn.keys.seal = keying.open_keys, keying.seal_keys
+    conn.peer_id = machine.peer.peer_id if machine.peer else None
+    conn.protocol = machine.protocol
+    conn.negotiated = {
+        "kem": GROUP_NAMES[machine.group],
+        "cipher": SUITE_NAMES[machine.suite],
+        "signature": SIGNATURE_NAMES[machine.peer.algorithms[-1]] if machine.peer else "",
+        "protocol": machine.protocol,
+    }
+    if isinstance(machine, ServerHandshake):
+        conn.server_name = machine.server_name
+        conn.control.handshake_done_due = True
+        _open(conn)
+        _confirm(conn, now)
+    elif not machine.awaits_verdict:
+        _open(conn)
+    conn.replay_early(now)
+
+
+def _check_ids(conn: ConnectionCore, params: TransportParams) -> None:
+    """SPEC 5.4: the ids in the clear headers must be those in the authenticated parameters."""
+    if params.initial_scid != conn.paths[0].remote_cids.current:
+        raise ProtocolViolation(Code.PARAMETER, "the peer's connection id was changed on the way")
+    if not conn.server and params.original_dcid != conn.original_dcid:
+        raise ProtocolViolation(Code.PARAMETER, "the first connection id was changed on the way")
+
+
+def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
+    conn.remote_params = params
+    conn.credit.raise_to(params.max_data)
+    conn.streams.on_params(params.max_streams_bidi, params.max_streams_uni, params.max_stream_data)
+    conn.send_messages.max_message = params.max_message
+    conn.peer_cid_limit = params.cid_limit
+    path = conn.paths[0]
+    path.recovery.peer_max_ack_delay = params.max_ack_delay_ms / 1000
+    wanted = conn.config.max_datagram_size or DEFAULT_DATAGRAM_SIZE
+    path.set_mtu(min(wanted, params.max_datagram_size))
+    if params.reset_token:
+        path.remote_cids.reset_tokens.add(params.reset_token)
+        conn.refresh_reset_tokens(path)
+
+
+def _open(conn: ConnectionCore) -> None:
+    conn.lifecycle.confirm()
+    conn.events.append(Connected())
+
+
+def _confirm(conn: ConnectionCore, now: float) -> None:
+    """Both sides know that the handshake is over: its keys and its machine go."""
+    conn.confirmed = True
+    path = conn.paths[0]
+    path.recovery.handshake_done = True
+    discard_level(conn, INITIAL)
+    discard_level(conn, HANDSHAKE)
+    conn.keying = None
+    path.local_cids.issue(conn.peer_cid_limit)
+    deadlines.on_confirmed(conn, now)
+    conn.host.on_confirmed(conn)
+
+
+def discard_level(conn: ConnectionCore, level: int) -> None:
+    """Forget the keys of a handshake level and what was in flight under them."""
+    if conn.keying is not None:
+        state = conn.keying.levels.pop(level, None)
+        if state is not None:
+            conn.paths[0].recovery.discard(state.space)
+
+
+def check_peer_cid(conn: ConnectionCore, scid: bytes) -> bool:
+    """Whether a long header's source id is the peer's; a client learns it from the server's first packet."""
+    keying = conn.keying
+    assert keying is not None
+    ids = conn.paths[0].remote_cids
+    if not conn.server and not keying.peer_named:
+        keying.peer_named = True
+        ids.current = scid
+    return scid == ids.current
+
+
+def on_handshake_packet(conn: ConnectionCore, path: Path) -> None:
+    """A Handshake packet opened: for a server the client's address is proven, and Initial keys have done."""
+    if conn.server:
+        path.validated = True
+        discard_level(conn, INITIAL)
+
+
+def on_handshake_done(conn: ConnectionCore, now: float) -> None:
+    """HANDSHAKE_DONE: the server has taken our Finished, and us."""
+    if conn.server:
+        raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "a client cannot confirm the handshake")
+    if conn.confirmed:
+        return
+    machine = conn.keying.machine if conn.keying else None
+    if isinstance(machine, ClientHandshake) and machine.awaits_verdict:
+        _open(conn)
+    _confirm(conn, now)

@@ -1,0 +1,122 @@
+# cython: language_level=3, annotation_typing=False
+"""Credit: how much may be sent, how much may come (spec section 8.3; RFC 9000 section 4).
+
+`SendCredit` is what the peer allows us. `ReceiveWindow` is what we allow the peer: it moves only with what the
+application has *read*, never with what arrived, so a peer cannot make us hold more than one window. A window that
+the reader empties within two round trips doubles, up to its maximum.
+"""
+
+from __future__ import annotations
+
+from jsp.config import LIMITS
+from jsp.errors import Code, ProtocolViolation
+
+
+class SendCredit:
+    """Bytes.
+
+    Attributes:
+        limit: how many may be sent in all.
+        used: how many were.
+        blocked_at: the limit at which the peer was last told that we are blocked, -1: not.
+    """
+
+    __slots__ = ("blocked_at", "limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.blocked_at = -1
+
+    def available(self) -> int:
+        return self.limit - self.used
+
+    def raise_to(self, limit: int) -> bool:
+        """The peer allows more; False when it said less or the same (an old frame)."""
+        if limit <= self.limit:
+            return False
+        self.limit = limit
+        return True
+
+
+class ReceiveWindow:
+    """Bytes; times in seconds.
+
+    Attributes:
+        limit: what the peer may send in all, as last told.
+        received: what it has sent, gaps included.
+        update_due: whether a MAX frame should go out.
+        fragments: pieces that wait behind gaps; counted for the connection as a whole.
+    """
+
+    __slots__ = (
+        "_last_update",
+        "_maximum",
+        "_peer_blocked",
+        "_read",
+        "_window",
+        "fragments",
+        "limit",
+        "received",
+        "update_due",
+    )
+
+    def __init__(self, window: int, maximum: int) -> None:
+        self._window = window
+        self._maximum = maximum
+        self._read = 0
+        self._last_update = 0.0
+        self._peer_blocked = False
+        self.limit = window
+        self.received = 0
+        self.update_due = False
+        self.fragments = 0
+
+    def on_fragments(self, change: int) -> None:
+        """`change` more pieces wait behind gaps."""
+        self.fragments += change
+        if self.fragments > LIMITS.fragments:
+            raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many gaps in what was sent")
+
+    def on_received(self, size: int) -> None:
+        """`size` bytes more than ever before were sent to us."""
+        self.received += size
+        if self.received > self.limit:
+            raise ProtocolViolation(Code.FLOW_CONTROL, f"{self.received} bytes sent, {self.limit} allowed")
+
+    def on_read(self, size: int) -> bool:
+        """The application took `size` bytes. Returns whether the peer should be told of new credit."""
+        self._read += size
+        if self._peer_blocked or self.limit - self._read <= self._window // 2:
+            self.update_due = True
+        return self.update_due
+
+    def on_blocked(self, limit: int) -> None:
+        """The peer has used up `limit` and wants more.
+
+        Half a window may never become free: a message that is not whole cannot be read. So a peer that is stuck
+        gets whatever there is, now or with the next byte that is read.
+        """
+        if limit == self.limit:
+            self._peer_blocked = True
+            self.update_due = self._read + self._window > limit
+
+    def held(self) -> int:
+        """Bytes received and not yet read."""
+        return self.received - self._read
+
+    def advance(self, now: float, smoothed_rtt: float) -> int:
+        """The limit to tell the peer: a new one, or the last one again when it was lost."""
+        self.update_due = False
+        if self._read + self._window > self.limit:
+            # Half the window went by since the last update: was that within two round trips?
+            if self._last_update and not self._peer_blocked and now - self._last_update < 2 * smoothed_rtt:
+                self._window = min(2 * self._window, self._maximum)
+            self._last_update = now
+            self._peer_blocked = False
+            self.limit = self._read + self._window
+        return self.limit
+
+    def on_lost(self) -> None:
+        """The frame that told the limit was lost."""
+        self.update_due = True

@@ -1,0 +1,342 @@
+# cython: language_level=3, annotation_typing=False
+"""Packets in: open them, walk their frames, hand each frame to its owner (spec section 9).
+
+No state of its own: everything a frame changes belongs to a part of the connection. Frame permission is a table
+(`frames.PERMITTED`), the frequent frames are a flat chain, the rest a table of functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jsp.config import LIMITS
+from jsp.engine import establish
+from jsp.engine.events import Endpoint, MessagesReadable, PathChanged, Received
+from jsp.engine.path import Path
+from jsp.errors import BadPacket, Code, ProtocolViolation
+from jsp.wire import frames
+from jsp.wire.buffer import PacketBuffer, Reader
+from jsp.wire.frames import APPLICATION, HANDSHAKE, INITIAL, PERMITTED
+from jsp.wire.packet import TYPE_HANDSHAKE, TYPE_INITIAL, LongHeader
+
+if TYPE_CHECKING:
+    from jsp.engine.connection import ConnectionCore
+
+_STREAM = frames.STREAM
+_STREAM_LAST = frames.STREAM_LAST
+_STREAM_FIN = frames.STREAM_FIN
+_ACK = frames.ACK
+_ACK_ECN = frames.ACK_ECN
+_PADDING = frames.PADDING
+_MESSAGE = frames.MESSAGE
+_SKIPPABLE = frames.SKIPPABLE
+_APPLICATION = APPLICATION
+
+# What `walk` found in a packet.
+ELICITING = 1
+NOT_PROBING = 2
+_PROBING_FRAMES = (frames.PADDING, frames.PATH_CHALLENGE, frames.PATH_RESPONSE, frames.NEW_CID)
+
+
+def receive_short(
+    conn: ConnectionCore, now: float, slots: PacketBuffer, start: int, end: int, received: Received, path: Path
+) -> None:
+    """1-RTT packets `received.segment_size` apart in `slots[start:end]`, all for this connection and path."""
+    keys = conn.keys.open
+    if keys is None:
+        if len(conn.early) < LIMITS.early_packets:
+            conn.early.append((bytes(slots.data[start:end]), received))
+        return
+    acks = path.space.acks
+    number_at = 1 + conn.cid_size
+    largest = acks.largest
+    opened = keys.open_batch(slots, start, end, received.segment_size, number_at, path.id, largest)
+    data = slots.data
+    eliciting = fresh = 0
+    moved = False
+    for number, body, stop in opened:
+        if not acks.accept(number, now):
+            conn.counters.packets_duplicate += 1
+            continue
+        fresh += 1
+        found = walk(conn, path, _APPLICATION, data, body, stop, now, received.remote)
+        eliciting += found & ELICITING
+        if found & NOT_PROBING and number > largest:
+            moved = True
+    packets = -(-(end - start) // received.segment_size)
+    conn.counters.packets_received += fresh
+    conn.counters.packets_dropped += packets - len(opened)
+    acks.on_batch(eliciting, now)
+    if not fresh:
+        return
+    conn.on_heard(now, fresh)
+    if received.remote == path.remote:
+        if not path.validated:
+            path.received += end - start
+    elif moved and conn.confirmed:
+        conn.on_rebinding(path, received, end - start)
+    if keys.updated:
+        conn.on_key_update(now)
+
+
+def receive_long(conn: ConnectionCore, now: float, slots: PacketBuffer, header: LongHeader, received: Received) -> None:
+    """One Initial or Handshake packet."""
+    if header.type == TYPE_INITIAL:
+        level_number = INITIAL
+    elif header.type == TYPE_HANDSHAKE:
+        level_number = HANDSHAKE
+    else:
+        return
+    path = conn.paths[0]
+    level = conn.keying.levels.get(level_number) if conn.keying else None
+    if level is None or level.open_keys is None:
+        return
+    view = slots.view
+    plain = level.open_keys.open(view[header.start : header.body], header.number, view[header.body : header.end])
+    if plain is None or not establish.check_peer_cid(conn, header.scid):
+        conn.counters.packets_dropped += 1
+        return
+    if slots.data[header.start] & 0x0F:
+        raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "reserved bits set")
+    if not level.space.acks.accept(header.number, now):
+        conn.counters.packets_duplicate += 1
+        return
+    conn.counters.packets_received += 1
+    conn.on_heard(now, 1)
+    if level_number == HANDSHAKE:
+        establish.on_handshake_packet(conn, path)
+    found = walk(conn, path, level_number, plain, 0, len(plain), now, received.remote)
+    level.space.acks.on_batch(found & ELICITING, now)
+
+
+def walk(
+    conn: ConnectionCore,
+    path: Path,
+    level: int,
+    data: bytearray,
+    pos: int,
+    end: int,
+    now: float,
+    source: Endpoint,
+) -> int:
+    """The frames `data[pos:end]` of one packet; returns ELICITING and NOT_PROBING bits."""
+    if pos == end:
+        raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "packet without frames")
+    reader = conn.reader
+    reader.reset(data, pos, end)
+    found = 0
+    kind = -1
+    try:
+        while reader.pos < end:
+            kind = data[reader.pos]
+            if kind >= _SKIPPABLE:
+                kind = reader.pull_varint()
+                if level != _APPLICATION or kind < _SKIPPABLE:
+                    raise ProtocolViolation(Code.FRAME_ENCODING, f"frame {kind:#x} not allowed here")
+                frames.skip_unknown(reader)
+                found |= ELICITING | NOT_PROBING
+                conn.spend_control(1)
+                continue
+            if not PERMITTED[kind] >> level & 1:
+                raise ProtocolViolation(Code.PROTOCOL_VIOLATION, f"frame {kind:#x} at level {level}")
+            reader.pos += 1
+            if _STREAM <= kind <= _STREAM_LAST:
+                stream_id, offset, start, stop = frames.parse_stream(reader, kind)
+                conn.streams.on_data(stream_id, offset, data, start, stop, kind & _STREAM_FIN != 0)
+                found |= ELICITING | NOT_PROBING
+            elif kind == _ACK or kind == _ACK_ECN:
+                _on_ack(conn, path, level, frames.parse_ack(reader, kind == _ACK_ECN), now)
+                found |= NOT_PROBING
+            elif kind >= _MESSAGE:
+                _on_message(conn, frames.parse_message(reader, kind), data, now)
+                found |= ELICITING | NOT_PROBING
+            elif kind == _PADDING:
+                _skip_padding(reader)
+            else:
+                if kind not in _PROBING_FRAMES:
+                    found |= NOT_PROBING
+                if frames.is_eliciting(kind):
+                    found |= ELICITING
+                conn.spend_control(1)
+                _HANDLERS[kind](conn, path, level, reader, now, source, kind)
+                if conn.is_closed():
+                    break
+    except BadPacket as error:
+        raise ProtocolViolation(Code.FRAME_ENCODING, f"frame {kind:#x}: {error}") from None
+    return found
+
+
+def _skip_padding(reader: Reader) -> None:
+    data, pos, end = reader.data, reader.pos, reader.end
+    while pos < end and data[pos] == 0:
+        pos += 1
+    reader.pos = pos
+
+
+def _on_ack(conn: ConnectionCore, path: Path, level: int, ack: frames.Ack, now: float) -> None:
+    if level == APPLICATION:
+        acked_path = conn.paths.get(ack.path_id)
+        if acked_path is None:
+            return  # abandoned meanwhile
+        path, space = acked_path, acked_path.space
+    else:
+        assert conn.keying is not None
+        space = conn.keying.levels[level].space
+    path.recovery.on_ack(space, ack.starts, ack.stops, ack.delay, now)
+    if conn.scheduler.done:
+        conn.streams.settle_done()
+
+
+def _on_message(conn: ConnectionCore, frame: frames.MessageFrame, data: bytearray, now: float) -> None:
+    messages = conn.recv_messages
+    if messages.on_message(frame, data, now) and not messages.signalled:
+        messages.signalled = True
+        conn.events.append(MessagesReadable())
+
+
+_Handler = Callable[["ConnectionCore", Path, int, Reader, float, Endpoint, int], None]
+
+
+def _on_ping(conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int) -> None:
+    """Only wants its acknowledgement."""
+
+
+def _on_crypto(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    offset, start, stop = frames.parse_crypto(r)
+    if level == APPLICATION:
+        raise ProtocolViolation(Code.UNEXPECTED_MESSAGE, "handshake data after the handshake")
+    assert conn.keying is not None and isinstance(r.data, bytearray)
+    conn.keying.on_crypto(level, offset, r.data, start, stop)
+
+
+def _on_reset(conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int) -> None:
+    stream_id, code, final_size = frames.parse_reset(r)
+    conn.streams.on_reset(stream_id, code, final_size, now)
+
+
+def _on_stop(conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int) -> None:
+    stream_id, code = frames.parse_two(r)
+    conn.streams.on_stop(stream_id, code, now)
+
+
+def _on_max_data(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    if conn.credit.raise_to(r.pull_varint()):
+        conn.scheduler.on_credit()
+
+
+def _on_max_stream_data(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    stream_id, limit = frames.parse_two(r)
+    conn.streams.on_max_stream_data(stream_id, limit)
+
+
+def _on_max_streams(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    conn.streams.on_max_streams(kind - frames.MAX_STREAMS_BIDI, r.pull_varint())
+
+
+def _on_blocked(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    """The peer waits for credit: it gets what there is. STREAMS_BLOCKED only informs."""
+    if kind == frames.STREAM_DATA_BLOCKED:
+        conn.streams.on_blocked(*frames.parse_two(r))
+        return
+    limit = r.pull_varint()
+    if kind == frames.DATA_BLOCKED:
+        conn.window.on_blocked(limit)
+
+
+def _on_new_cid(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    path_id, sequence, retire, cid, token = frames.parse_new_cid(r)
+    target = conn.paths.get(path_id)
+    if target is not None:
+        target.remote_cids.add(sequence, retire, cid, token)
+        conn.refresh_reset_tokens(target)
+
+
+def _on_retire_cid(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    path_id, sequence = frames.parse_two(r)
+    target = conn.paths.get(path_id)
+    if target is not None:
+        target.local_cids.retire(sequence)
+        target.local_cids.issue(conn.peer_cid_limit)
+
+
+def _on_path_challenge(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    # SPEC 4.5: only the newest challenge of a path is answered, so a flood of them makes no queue.
+    path.response = (r.pull_bytes(frames.CHALLENGE_SIZE), source)
+    conn.spend_control(15)
+
+
+def _on_path_response(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    if path.on_response(r.pull_bytes(frames.CHALLENGE_SIZE), source):
+        conn.events.append(PathChanged(path.id, path.remote))
+
+
+def _on_close(conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int) -> None:
+    code, reason = frames.parse_close(r)
+    conn.on_peer_close(level, code, reason, kind == frames.CLOSE_APPLICATION, now)
+
+
+def _on_handshake_done(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    establish.on_handshake_done(conn, now)
+
+
+def _on_abandon(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    message_id, order, sent = frames.parse_abandon(r)
+    messages = conn.recv_messages
+    if messages.on_abandon(message_id, order, sent) and not messages.signalled:
+        messages.signalled = True
+        conn.events.append(MessagesReadable())
+
+
+def _on_new_token(
+    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
+) -> None:
+    """An address token for a later connection; this version has no use for one."""
+    r.skip(r.pull_varint())
+
+
+_HANDLERS: dict[int, _Handler] = {
+    frames.PING: _on_ping,
+    frames.CRYPTO: _on_crypto,
+    frames.RESET: _on_reset,
+    frames.STOP: _on_stop,
+    frames.NEW_TOKEN: _on_new_token,
+    frames.MAX_DATA: _on_max_data,
+    frames.MAX_STREAM_DATA: _on_max_stream_data,
+    frames.MAX_STREAMS_BIDI: _on_max_streams,
+    frames.MAX_STREAMS_UNI: _on_max_streams,
+    frames.DATA_BLOCKED: _on_blocked,
+    frames.STREAM_DATA_BLOCKED: _on_blocked,
+    frames.STREAMS_BLOCKED_BIDI: _on_blocked,
+    frames.STREAMS_BLOCKED_UNI: _on_blocked,
+    frames.NEW_CID: _on_new_cid,
+    frames.RETIRE_CID: _on_retire_cid,
+    frames.PATH_CHALLENGE: _on_path_challenge,
+    frames.PATH_RESPONSE: _on_path_response,
+    frames.CLOSE: _on_close,
+    frames.CLOSE_APPLICATION: _on_close,
+    frames.HANDSHAKE_DONE: _on_handshake_done,
+    frames.MESSAGE_ABANDON: _on_abandon,
+}

@@ -1,0 +1,331 @@
+# cython: language_level=3, annotation_typing=False
+"""Packets out: decide what may leave now, let the owners of frames write, in order (spec section 10.1).
+
+Keeps no state. One call makes one train (or one datagram of the handshake); the caller sends it and asks again
+until there is nothing. The order of writers inside a 1-RTT packet is `_write_control`'s, then the scheduler's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jsp.crypto.protection import LongKeys
+from jsp.engine import establish
+from jsp.engine.events import Transmit
+from jsp.engine.keying import HandshakeLevel
+from jsp.engine.path import Challenge, Path
+from jsp.engine.timers import PACING, PATH
+from jsp.recovery.sent import SentRun, Token
+from jsp.wire import frames
+from jsp.wire.buffer import Writer
+from jsp.wire.frames import HANDSHAKE, INITIAL, push_ack, push_close, push_path
+from jsp.wire.packet import (
+    INITIAL_DATAGRAM_MIN,
+    TAG_SIZE,
+    TYPE_HANDSHAKE,
+    TYPE_INITIAL,
+    encode_long_header,
+    number_size,
+)
+
+if TYPE_CHECKING:
+    from jsp.engine.builder import Train
+    from jsp.engine.connection import ConnectionCore
+
+_TYPES = {INITIAL: TYPE_INITIAL, HANDSHAKE: TYPE_HANDSHAKE}
+# Bytes of a long header around the connection ids: first, version, two lengths, packet length, number.
+_LONG_FIXED = 1 + 4 + 1 + 1 + 2 + 4
+
+
+def poll_transmit(conn: ConnectionCore, now: float) -> Transmit | None:
+    """The next datagrams of `conn`, or None. Call again until None."""
+    if conn.lifecycle.close_due:
+        return _next_close(conn, now)
+    if conn.is_closed():
+        return None
+    if conn.keying is not None:
+        datagram = _handshake_datagram(conn, now)
+        if datagram is not None:
+            return datagram
+    if conn.keys.seal is None:
+        return None
+    for path in conn.paths.values():
+        if path.challenges or path.response:
+            probe = _path_probe(conn, path, now)
+            if probe is not None:
+                return probe
+    return _train(conn, conn.paths[0], now)
+
+
+# --- handshake -------------------------------------------------------------------------------------------------
+
+
+def _handshake_datagram(conn: ConnectionCore, now: float) -> Transmit | None:
+    """One datagram of coalesced Initial and Handshake packets."""
+    assert conn.keying is not None
+    path = conn.paths[0]
+    room = min(INITIAL_DATAGRAM_MIN, path.amplification_left())
+    packets: list[tuple[HandshakeLevel, bytearray, int, list[Token], bool]] = []
+    used = 0
+    for number in (INITIAL, HANDSHAKE):
+        level = conn.keying.levels.get(number)
+        if level is None or level.seal_keys is None:
+            continue
+        header = _header_size(conn, path, number)
+        space = room - used - header - TAG_SIZE
+        if space < 64:
+            continue
+        payload, tokens, eliciting = _handshake_payload(conn, level, space, now)
+        if payload:
+            packets.append((level, payload, header, tokens, eliciting))
+            used += header + len(payload) + TAG_SIZE
+    if not packets:
+        return None
+    # SPEC 5.7: every datagram of the client with an Initial, and every ack-eliciting one of the server, is full.
+    if any(p[0].level == INITIAL and (p[4] or not conn.server) for p in packets):
+        missing = min(INITIAL_DATAGRAM_MIN, path.amplification_left()) - used
+        if missing > 0:
+            packets[-1][1].extend(bytes(missing))
+    out = b"".join(_seal_handshake(conn, path, packet, now) for packet in packets)
+    return _finish(conn, path, out, 1)
+
+
+def _header_size(conn: ConnectionCore, path: Path, level: int) -> int:
+    token = 2 + len(conn.token) if level == INITIAL else 0
+    return _LONG_FIXED + len(path.remote_cids.current) + len(conn.scid) + token
+
+
+def _handshake_payload(
+    conn: ConnectionCore, level: HandshakeLevel, room: int, now: float
+) -> tuple[bytearray, list[Token], bool]:
+    writer = Writer(bytearray(room))
+    tokens: list[Token] = []
+    eliciting = False
+    acks = level.space.acks
+    probing = level.space.probes > 0
+    send_crypto = level.has_data() and (probing or conn.paths[0].recovery.available() > 0)
+    if acks.pending and (acks.deadline <= now or send_crypto):
+        push_ack(writer, 0, acks.delay(now), *acks.to_send())
+        tokens.append((acks, acks.on_sent(), 0))
+    while send_crypto:
+        written = level.write_crypto(writer)
+        if written is None:
+            break
+        tokens.append((level, *written))
+        eliciting = True
+    if probing and not eliciting and writer.room():
+        writer.push_u8(frames.PING)
+        eliciting = True
+    if eliciting and probing:
+        level.space.probes -= 1
+    return writer.buffer[: writer.pos], tokens, eliciting
+
+
+def _seal_handshake(
+    conn: ConnectionCore, path: Path, packet: tuple[HandshakeLevel, bytearray, int, list[Token], bool], now: float
+) -> bytes:
+    level, payload, _, tokens, eliciting = packet
+    assert level.seal_keys is not None
+    sealed = _seal_long(conn, path, level, level.seal_keys, payload)
+    if eliciting:
+        run = SentRun(level.space.next_number - 1, 1, len(sealed), len(sealed), now, tokens)
+        path.recovery.on_sent(level.space, run)
+        conn.on_eliciting_sent(now)
+        if level.level == HANDSHAKE and not conn.server:
+            # SPEC 5.9: the first Handshake packet that a client sends ends its Initial level.
+            establish.discard_level(conn, INITIAL)
+    return sealed
+
+
+def _seal_long(conn: ConnectionCore, path: Path, level: HandshakeLevel, keys: LongKeys, payload: bytearray) -> bytes:
+    number = level.space.next_number
+    level.space.next_number = number + 1
+    header = encode_long_header(
+        _TYPES[level.level], path.remote_cids.current, conn.scid, number, len(payload) + TAG_SIZE, conn.token
+    )
+    conn.counters.packets_sent += 1
+    return header + keys.seal(header, number, payload)
+
+
+# --- 1-RTT -----------------------------------------------------------------------------------------------------
+
+
+def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
+    space = path.space
+    recovery = path.recovery
+    wants = conn.has_frames() or bool(conn.scheduler)
+    ack_due = space.acks.deadline <= now
+    if not (wants or ack_due or space.probes):
+        return None
+    limit = _allowance(conn, path, now) if wants or space.probes else 0
+    if space.probes:
+        limit = max(limit, min(space.probes * path.mtu, path.amplification_left()))
+    if limit < path.mtu:
+        if not ack_due or path.amplification_left() < path.mtu:
+            return None
+        wants = False
+        limit = path.mtu
+    keys = conn.keys.seal
+    assert keys is not None
+    conn.prepare_keys(now)
+    train = conn.train
+    number = space.next_number
+    size_of_number = number_size(number, space.largest_acked)
+    train.begin(keys, path.remote_cids.current, number, size_of_number, path.mtu, limit, now)
+    if space.acks.pending:
+        _write_ack(conn, path, train, now)
+    if wants or space.probes:
+        _fill(conn, path, train, now, wants)
+    size = train.seal(keys, path.id)
+    if not size:
+        return None
+    space.next_number = number + train.count
+    for run in train.runs:
+        recovery.on_sent(space, run)
+    if train.runs:
+        conn.on_eliciting_sent(now)
+        space.probes = max(0, space.probes - train.count)
+    conn.counters.packets_sent += train.count
+    conn.streams.check_writers()
+    conn.check_message_room()
+    return _finish(conn, path, train.slots.view[:size], train.count, train.segment_size())
+
+
+def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: bool) -> None:
+    if wants:
+        while not _write_control(conn, path, train, now):
+            if not train.advance():
+                return
+        conn.scheduler.fill(train)
+    if path.space.probes and train.count == 0 and not train.has_eliciting() and train.room():
+        train.push_u8(frames.PING)
+        train.mark_eliciting()
+
+
+def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float) -> None:
+    acks = path.space.acks
+    if push_ack(train, path.id, acks.delay(now), *acks.to_send()):
+        train.note_quietly(acks, acks.on_sent(), 0)
+        conn.counters.acks_sent += 1
+        conn.keys.on_ack_sent()
+
+
+def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -> bool:
+    """Control frames, in this order; False when the packet is full and more is left."""
+    rtt = path.recovery.rtt.smoothed
+    # First what lets the peer go on: the end of the handshake, credit.
+    if conn.control.has_frames() and not conn.control.write_frames(train, now, rtt):
+        return False
+    # Then what streams and messages owe: limits, resets; before data, or data could starve them.
+    if conn.streams.has_control() and not conn.streams.write_control(train, now, rtt):
+        return False
+    if conn.send_messages.has_control() and not conn.send_messages.write_control(train):
+        return False
+    # Connection ids are wanted only when something changes.
+    for other in conn.paths.values():
+        other.local_cids.write_frames(train, train.note)
+        other.remote_cids.write_frames(train, train.note)
+        if other.local_cids.has_frames() or other.remote_cids.has_frames():
+            return False
+    return True
+
+
+def _allowance(conn: ConnectionCore, path: Path, now: float) -> int:
+    """Bytes that congestion control, the pacer and the amplification limit allow at `now`."""
+    recovery = path.recovery
+    allowed = min(recovery.available(), path.amplification_left())
+    if allowed < path.mtu:
+        return allowed
+    controller = recovery.controller
+    recovery.pacer.update(controller.window, recovery.rtt.smoothed, controller.slow_start, path.mtu)
+    budget = recovery.pacer.budget(now)
+    if budget < path.mtu:
+        conn.timers.deadlines[PACING] = recovery.pacer.ready_at(path.mtu)
+    return min(allowed, budget)
+
+
+# --- path validation -------------------------------------------------------------------------------------------
+
+
+def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
+    """One datagram with a PATH_RESPONSE or PATH_CHALLENGE, to the address it is about."""
+    if path.response is not None:
+        data, address = path.response
+        path.response = None
+        return _probe(conn, path, frames.PATH_RESPONSE, data, address, now)
+    for challenge in path.challenges:
+        if challenge.due:
+            return _challenge(conn, path, challenge, now)
+    return None
+
+
+def _challenge(conn: ConnectionCore, path: Path, challenge: Challenge, now: float) -> Transmit | None:
+    challenge.due = False
+    challenge.tries += 1
+    conn.timers.deadlines[PATH] = now + path.recovery.rtt.probe_timeout(path.recovery.peer_max_ack_delay)
+    return _probe(conn, path, frames.PATH_CHALLENGE, challenge.data, challenge.address, now)
+
+
+def _probe(
+    conn: ConnectionCore, path: Path, kind: int, data: bytes, address: tuple[object, ...], now: float
+) -> Transmit | None:
+    limit = path.amplification_left() if address == path.remote else INITIAL_DATAGRAM_MIN
+    if limit < 64:
+        return None
+    keys = conn.keys.seal
+    assert keys is not None
+    conn.prepare_keys(now)
+    size = min(limit, INITIAL_DATAGRAM_MIN)
+    train = conn.train
+    space = path.space
+    number = space.next_number
+    train.begin(keys, path.remote_cids.current, number, number_size(number, space.largest_acked), size, size, now)
+    push_path(train, kind, data)
+    train.mark_eliciting()
+    # SPEC 4.5: full size, to show that the path carries it.
+    train.pad_to(size)
+    total = train.seal(keys, path.id)
+    space.next_number = number + 1
+    conn.counters.packets_sent += 1
+    transmit = _finish(conn, path, train.slots.view[:total], 1)
+    transmit.remote = address
+    return transmit
+
+
+# --- close -----------------------------------------------------------------------------------------------------
+
+
+def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
+    """CLOSE at every level the peer may have keys for; one datagram a call."""
+    level_number = conn.lifecycle.close_due.pop(0)
+    path = conn.paths[0]
+    code, reason, application = conn.close_frame(level_number)
+    if level_number == frames.APPLICATION:
+        keys = conn.keys.seal
+        if keys is None or path.amplification_left() < path.mtu:
+            return None
+        train = conn.train
+        number = path.space.next_number
+        size_of_number = number_size(number, path.space.largest_acked)
+        train.begin(keys, path.remote_cids.current, number, size_of_number, path.mtu, path.mtu, now)
+        push_close(train, application, code, reason)
+        size = train.seal(keys, path.id)
+        path.space.next_number = number + 1
+        return _finish(conn, path, train.slots.view[:size], 1)
+    level = conn.keying.levels.get(level_number) if conn.keying else None
+    if level is None or level.seal_keys is None or path.amplification_left() < INITIAL_DATAGRAM_MIN:
+        return _next_close(conn, now) if conn.lifecycle.close_due else None
+    writer = Writer(bytearray(128))
+    push_close(writer, False, code, reason)
+    payload = writer.buffer[: writer.pos]
+    if level_number == INITIAL:
+        payload.extend(bytes(INITIAL_DATAGRAM_MIN - _header_size(conn, path, INITIAL) - TAG_SIZE - len(payload)))
+    return _finish(conn, path, _seal_long(conn, path, level, level.seal_keys, payload), 1)
+
+
+def _finish(conn: ConnectionCore, path: Path, data: memoryview | bytes, count: int, segment: int = 0) -> Transmit:
+    size = len(data)
+    path.sent += size
+    conn.counters.datagrams_sent += count
+    conn.counters.bytes_sent += size
+    return Transmit(path.remote, data, segment or size, path.local)

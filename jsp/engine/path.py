@@ -1,0 +1,151 @@
+"""One path: everything that belongs to a way of reaching the peer (spec section 4).
+
+Addresses, connection ids, packet number space, recovery state, datagram size, and whether the peer has proven
+that it is there. A connection has a table of paths from the first packet on, today with path 0 in it.
+
+A rebinding (the same connection id from another address) stays on its path: packets follow the peer at once,
+but no more than three times what comes from there until it answers a challenge. The old address is challenged as
+well; if the peer answers from there, somebody had merely forwarded its packets, and the path goes back.
+"""
+
+from __future__ import annotations
+
+from jsp.engine.cids import LocalCids, RemoteCids
+from jsp.engine.events import Endpoint
+from jsp.recovery.congestion import make_controller
+from jsp.recovery.loss import LossDetector, PacketSpace
+
+AMPLIFICATION = 3  # RFC 9000 section 8.1
+_CHALLENGE_TRIES = 3
+_UNLIMITED = 1 << 62
+
+
+class Challenge:
+    """A PATH_CHALLENGE under way to `address`."""
+
+    __slots__ = ("address", "data", "due", "tries")
+
+    def __init__(self, address: Endpoint, data: bytes) -> None:
+        self.address = address
+        self.data = data
+        self.tries = 0
+        self.due = True
+
+
+class Path:
+    """A way to the peer.
+
+    Attributes:
+        id: path number; part of every nonce.
+        remote, local: addresses.
+        validated: whether the peer has shown that it receives at `remote`.
+        received, sent: bytes since `remote` is not validated.
+        mtu: bytes of the largest datagram we send.
+        recovery, space: loss recovery and the 1-RTT packet numbers.
+        challenges: what is being validated: `remote`, and the address before it.
+        response: data and address of the newest PATH_CHALLENGE to answer.
+        fallback: the last validated address while `remote` is not.
+        key_phase_start: number of the first packet sent under the present keys.
+    """
+
+    __slots__ = (
+        "_congestion", "challenges", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "received",
+        "recovery", "remote", "remote_cids", "response", "sent", "space", "validated",
+    )  # fmt: skip
+
+    def __init__(
+        self, path_id: int, remote: Endpoint, local: Endpoint | None, mtu: int, congestion: str, max_ack_delay: float
+    ) -> None:
+        self.id = path_id
+        self.remote = remote
+        self.local = local
+        self.mtu = mtu
+        self.validated = False
+        self.received = 0
+        self.sent = 0
+        self.space = PacketSpace(max_ack_delay, handshake=False)
+        self._congestion = congestion
+        self.recovery = LossDetector(make_controller(congestion, mtu))
+        self.recovery.spaces.append(self.space)
+        self.challenges: list[Challenge] = []
+        self.response: tuple[bytes, Endpoint] | None = None
+        self.fallback: Endpoint | None = None
+        self.key_phase_start = 0
+        self.local_cids: LocalCids
+        self.remote_cids: RemoteCids
+
+    def amplification_left(self) -> int:
+        """Bytes that may be sent before more must come from the peer."""
+        if self.validated:
+            return _UNLIMITED
+        return max(0, AMPLIFICATION * self.received - self.sent)
+
+    def set_mtu(self, mtu: int) -> None:
+        """Datagrams of up to `mtu` bytes from now on."""
+        self.mtu = mtu
+        self.recovery.controller.on_datagram_size(mtu)
+
+    # --- rebinding -----------------------------------------------------------------------------------------
+
+    def rebind(self, remote: Endpoint, local: Endpoint | None, size: int, fresh: bytes) -> None:
+        """The peer's newest packet, of `size` bytes, came from `remote`. `fresh`: 16 random bytes."""
+        old = self.remote
+        if self.validated:
+            self.fallback = old
+        self.remote = remote
+        self.local = local
+        if remote == self.fallback:
+            # Back where it was proven to be.
+            self.validated = True
+            self.fallback = None
+            self.challenges.clear()
+            return
+        self.validated = False
+        self.received = size
+        self.sent = 0
+        self.challenges = [Challenge(remote, fresh[:8])]
+        if self.fallback is not None:
+            self.challenges.append(Challenge(self.fallback, fresh[8:]))
+        # Whatever went unanswered, went to the old address.
+        self.recovery.pto_count = 0
+        if old[0] != remote[0]:
+            # SPEC 4.5: another host part may be another network; another port alone is a NAT's new mapping.
+            self._restart_recovery()
+
+    def _restart_recovery(self) -> None:
+        recovery = self.recovery
+        recovery.rtt.reset()
+        recovery.controller = make_controller(self._congestion, self.mtu)
+
+    def on_response(self, data: bytes, source: Endpoint) -> bool:
+        """PATH_RESPONSE arrived from `source`. Returns whether the path's address is now validated."""
+        for challenge in self.challenges:
+            if challenge.data != data:
+                continue
+            if challenge.address == self.remote:
+                self.validated = True
+                self.fallback = None
+                self.challenges.clear()
+                return True
+            if challenge.address == self.fallback == source:
+                # SPEC 4.5: the peer itself still answers from the old address.
+                self.remote = source
+                self.validated = True
+                self.fallback = None
+                self.challenges.clear()
+                return True
+        return False
+
+    def on_challenge_timeout(self) -> bool:
+        """Ask again, or give up. Returns False when the path has no address left to go back to."""
+        for challenge in self.challenges:
+            challenge.due = True
+        if not self.challenges or self.challenges[0].tries < _CHALLENGE_TRIES:
+            return True
+        self.challenges.clear()
+        if self.fallback is None:
+            return False
+        self.remote = self.fallback
+        self.validated = True
+        self.fallback = None
+        return True

@@ -1,0 +1,229 @@
+# cython: language_level=3, annotation_typing=False
+"""Messages on their way in: reassembly, order, nothing twice (spec section 8.4).
+
+Reliable and partially reliable messages are charged to the connection's window when they come (each its size and
+a fixed cost) and credited when the application takes them, so what is held is bounded. Best-effort ones are
+outside of it: a queue of their own drops the newest when it is full.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from jsp.config import LIMITS, Config
+from jsp.engine.flow import ReceiveWindow
+from jsp.engine.message import BEST_EFFORT, RELIABLE, Message, PartiallyReliable
+from jsp.errors import Code, ProtocolViolation
+from jsp.wire import frames
+from jsp.wire.frames import MessageFrame
+from jsp.wire.ranges import RangeSet
+
+_PARTIAL_MODE = PartiallyReliable()
+_NOT_OPENED = -1
+
+
+class InMessage:
+    """A message under reassembly. `charged` bytes of it were taken from the window."""
+
+    __slots__ = ("charged", "data", "expires", "got", "total")
+
+    def __init__(self, total: int, expires: float) -> None:
+        self.total = total
+        self.data = bytearray()
+        self.got = RangeSet()
+        self.charged = 0
+        self.expires = expires
+
+    def add(self, frame: MessageFrame, data: bytearray) -> None:
+        """A fragment; the buffer grows with what comes, not with what is announced."""
+        end = frame.offset + frame.stop - frame.start
+        if end > len(self.data):
+            self.data.extend(bytes(end - len(self.data)))
+        self.data[frame.offset : end] = data[frame.start : frame.stop]
+        self.got.add(frame.offset, end)
+
+
+class RecvMessages:
+    """All incoming messages of a connection.
+
+    Attributes:
+        ready: whole messages to be read, with what each gives back to the window.
+        signalled: whether the owner was told of them.
+        dropped: best-effort messages given up for want of room or time.
+    """
+
+    __slots__ = (
+        "_best_effort", "_best_effort_bytes", "_best_effort_order", "_delivered", "_max_message", "_next_order",
+        "_partial", "_queue_limit", "_waiting", "_waiting_max", "_window", "dropped", "ready", "signalled",
+    )  # fmt: skip
+
+    def __init__(self, config: Config, window: ReceiveWindow) -> None:
+        self._max_message = config.max_message
+        self._queue_limit = config.best_effort_queue
+        self._window = window
+        self._waiting_max = config.receive_window // LIMITS.message_overhead + LIMITS.partial_messages
+        self._partial: dict[int, InMessage] = {}
+        self._delivered = RangeSet()
+        self._next_order = 0
+        # order -> (message, bytes it gives back), or None for an abandoned one
+        self._waiting: dict[int, tuple[Message, int] | None] = {}
+        self._best_effort: dict[int, InMessage] = {}
+        self._best_effort_bytes = 0
+        self._best_effort_order = -1
+        self.ready: deque[tuple[Message, int]] = deque()
+        self.signalled = False
+        self.dropped = 0
+
+    # --- frames --------------------------------------------------------------------------------------------
+
+    def on_message(self, frame: MessageFrame, data: bytearray, now: float) -> bool:
+        """A MESSAGE frame. Returns whether there is now something to read that was not there before."""
+        total = frame.total if frame.total >= 0 else frame.stop - frame.start
+        if total > self._max_message:
+            raise ProtocolViolation(Code.MESSAGE_LIMIT, f"message of {total} bytes; {self._max_message} allowed")
+        before = len(self.ready)
+        if frame.kind & frames.MESSAGE_BEST_EFFORT:
+            self._on_best_effort(frame, data, total, now)
+        else:
+            self._on_reliable(frame, data, total)
+        return len(self.ready) > before
+
+    def _on_reliable(self, frame: MessageFrame, data: bytearray, total: int) -> None:
+        if frame.id in self._delivered:
+            return
+        partial = self._partial.get(frame.id)
+        if frame.total < 0 and partial is None:
+            self._window.on_received(total + LIMITS.message_overhead)
+            self._deliver(frame, bytes(data[frame.start : frame.stop]))
+            return
+        if partial is None:
+            if len(self._partial) >= LIMITS.partial_messages:
+                raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many messages at once")
+            partial = self._partial[frame.id] = InMessage(total, 0.0)
+            self._window.on_received(LIMITS.message_overhead)
+        if partial.total != total:
+            raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "a message changed its size")
+        end = frame.offset + frame.stop - frame.start
+        if end > partial.charged:
+            self._window.on_received(end - partial.charged)
+            partial.charged = end
+        gaps = len(partial.got)
+        partial.add(frame, data)
+        self._window.on_fragments(len(partial.got) - gaps)
+        if partial.got.covers(0, total):
+            self._window.on_fragments(-len(partial.got))
+            del self._partial[frame.id]
+            self._deliver(frame, bytes(partial.data))
+
+    def _deliver(self, frame: MessageFrame, content: bytes) -> None:
+        self._note_delivered(frame.id)
+        mode = _PARTIAL_MODE if frame.kind & frames.MESSAGE_PARTIAL else RELIABLE
+        message = Message(content, mode, frame.order >= 0)
+        cost = len(content) + LIMITS.message_overhead
+        if frame.order < 0:
+            self.ready.append((message, cost))
+            return
+        if frame.order < self._next_order or frame.order in self._waiting:
+            raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "two messages with one place in the order")
+        self._waiting[frame.order] = (message, cost)
+        self._release_ordered()
+
+    def _note_delivered(self, message_id: int) -> None:
+        self._delivered.add(message_id, message_id + 1)
+        # Ids are given out without holes, so a peer that leaves ever more of them makes us remember on purpose.
+        if len(self._delivered) > LIMITS.fragments:
+            raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many message ids left out")
+
+    def _release_ordered(self) -> None:
+        while self._next_order in self._waiting:
+            entry = self._waiting.pop(self._next_order)
+            self._next_order += 1
+            if entry is not None:
+                self.ready.append(entry)
+
+    def on_abandon(self, message_id: int, order: int, sent: int) -> bool:
+        """MESSAGE_ABANDON. Returns whether ordered messages behind it can be read now."""
+        if message_id in self._delivered:
+            return False
+        self._note_delivered(message_id)
+        partial = self._partial.pop(message_id, None)
+        if sent != _NOT_OPENED:
+            # The peer's credit went down by all it sent: account for the same, then give it back.
+            seen = 0
+            if partial is None:
+                self._window.on_received(LIMITS.message_overhead)
+            else:
+                seen = partial.charged
+                self._window.on_fragments(-len(partial.got))
+            self._window.on_received(max(0, sent - seen))
+            self._window.on_read(max(sent, seen) + LIMITS.message_overhead)
+        if order < 0:
+            return False
+        before = len(self.ready)
+        if order >= self._next_order:
+            if len(self._waiting) >= self._waiting_max:
+                raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many messages abandoned out of order")
+            self._waiting.setdefault(order, None)
+            self._release_ordered()
+        return len(self.ready) > before
+
+    # --- best effort ---------------------------------------------------------------------------------------
+
+    def _on_best_effort(self, frame: MessageFrame, data: bytearray, total: int, now: float) -> None:
+        if frame.total < 0:
+            self._deliver_best_effort(frame, bytes(data[frame.start : frame.stop]))
+            return
+        self._give_up_old(now)
+        partial = self._best_effort.get(frame.id)
+        if partial is None:
+            if len(self._best_effort) >= LIMITS.best_effort_partial:
+                self._forget_best_effort(next(iter(self._best_effort)))
+            partial = self._best_effort[frame.id] = InMessage(total, now + LIMITS.best_effort_lifetime)
+        held = len(partial.data)
+        end = frame.offset + frame.stop - frame.start
+        if partial.total != total or self._best_effort_bytes + max(0, end - held) > self._queue_limit:
+            self._forget_best_effort(frame.id)
+            return
+        partial.add(frame, data)
+        self._best_effort_bytes += len(partial.data) - held
+        if partial.got.covers(0, total):
+            del self._best_effort[frame.id]
+            self._best_effort_bytes -= len(partial.data)
+            self._deliver_best_effort(frame, bytes(partial.data))
+
+    def _give_up_old(self, now: float) -> None:
+        while self._best_effort:
+            oldest = next(iter(self._best_effort))
+            if self._best_effort[oldest].expires > now:
+                return
+            self._forget_best_effort(oldest)
+
+    def _forget_best_effort(self, message_id: int) -> None:
+        self._best_effort_bytes -= len(self._best_effort.pop(message_id).data)
+        self.dropped += 1
+
+    def _deliver_best_effort(self, frame: MessageFrame, content: bytes) -> None:
+        cost = len(content) + LIMITS.message_overhead
+        late = 0 <= frame.order <= self._best_effort_order
+        if late or self._best_effort_bytes + cost > self._queue_limit:
+            self.dropped += 1
+            return
+        if frame.order >= 0:
+            self._best_effort_order = frame.order
+        self._best_effort_bytes += cost
+        self.ready.append((Message(content, BEST_EFFORT, frame.order >= 0), -cost))
+
+    # --- the owner's side ----------------------------------------------------------------------------------
+
+    def read(self) -> Message | None:
+        """The next message, or None."""
+        if not self.ready:
+            return None
+        message, cost = self.ready.popleft()
+        if not self.ready:
+            self.signalled = False
+        if cost < 0:
+            self._best_effort_bytes += cost
+        else:
+            self._window.on_read(cost)
+        return message

@@ -1,0 +1,195 @@
+# cython: language_level=3, annotation_typing=False
+"""The receiving half of a stream: reassembly, final size, window (spec section 8.2)."""
+
+from __future__ import annotations
+
+from jsp.engine.assembler import Assembler
+from jsp.engine.flow import ReceiveWindow
+from jsp.engine.states import RECEIVING, ReceiveMoved, Receiving, can_move, move
+from jsp.errors import Code, ProtocolViolation
+from jsp.wire import frames
+from jsp.wire.buffer import Writer
+from jsp.wire.frames import push_frame
+
+_UNKNOWN = -1
+
+# What a control frame of a stream was, for its token.
+STOP_TOKEN = 0
+WINDOW_TOKEN = 1
+
+
+class RecvStream:
+    """Attributes:
+    state: see `states.RECEIVING`.
+    window: this stream's credit.
+    final_size: where the stream ends, -1 while that is not known.
+    reset_code: the peer's error code when it abandoned the stream, else -1.
+    signalled: whether the owner was told that there is something to read.
+    """
+
+    __slots__ = (
+        "_assembler", "_connection", "_stop_code", "_stop_due", "final_size", "id", "reset_code", "signalled",
+        "state", "window",
+    )  # fmt: skip
+
+    def __init__(self, stream_id: int, window: int, maximum: int, connection: ReceiveWindow) -> None:
+        self.id = stream_id
+        self.state = Receiving.OPEN
+        self.window = ReceiveWindow(window, maximum)
+        self.final_size = _UNKNOWN
+        self.reset_code = -1
+        self.signalled = False
+        self._assembler = Assembler()
+        self._connection = connection
+        self._stop_code = 0
+        self._stop_due = False
+
+    # --- frames --------------------------------------------------------------------------------------------
+
+    def on_data(self, offset: int, data: bytearray, start: int, stop: int, fin: bool) -> bool:
+        """A STREAM frame. Returns whether there is now something to read that was not there before."""
+        end = offset + stop - start
+        if fin or self.final_size != _UNKNOWN:
+            self._check_final(end, fin)
+        grown = end - self.window.received
+        if grown > 0:
+            self.window.on_received(grown)
+            self._connection.on_received(grown)
+        if self.state is Receiving.STOPPED:
+            self._consume_all()
+            if fin:
+                self.state = move(RECEIVING, self.state, ReceiveMoved.CONSUMED)
+            return False
+        if self.state is not Receiving.OPEN and self.state is not Receiving.SIZE_KNOWN:
+            return False
+        assembler = self._assembler
+        before = assembler.next
+        if offset == before and not assembler.gaps():
+            assembler.ready += data[start:stop]
+            assembler.next = end
+        else:
+            gaps = assembler.gaps()
+            assembler.insert(offset, data, start, stop)
+            if assembler.gaps() != gaps:
+                self._connection.on_fragments(assembler.gaps() - gaps)
+        if fin and self.state is Receiving.OPEN:
+            self.state = move(RECEIVING, self.state, ReceiveMoved.FIN)
+        return assembler.next > before or (fin and assembler.next == self.final_size)
+
+    def _check_final(self, end: int, fin: bool) -> None:
+        final = self.final_size
+        if final == _UNKNOWN:
+            if end < self.window.received:
+                raise ProtocolViolation(Code.FINAL_SIZE, "the stream ends before data that was sent")
+            self.final_size = end
+        elif end > final or (fin and end != final):
+            raise ProtocolViolation(Code.FINAL_SIZE, "the stream's end moved")
+
+    def on_reset(self, code: int, final_size: int) -> bool:
+        """RESET arrived. Returns whether the owner should hear of it."""
+        self._check_final(final_size, True)
+        grown = final_size - self.window.received
+        if grown > 0:
+            self.window.on_received(grown)
+            self._connection.on_received(grown)
+        if self.state is Receiving.STOPPED:
+            self._consume_all()
+            self.state = move(RECEIVING, self.state, ReceiveMoved.CONSUMED)
+            return False
+        if not can_move(RECEIVING, self.state, ReceiveMoved.RESET) or self.at_end():
+            return False
+        self.reset_code = code
+        self.state = move(RECEIVING, self.state, ReceiveMoved.RESET)
+        self._consume_all()
+        return True
+
+    # --- commands ------------------------------------------------------------------------------------------
+
+    def stop(self, code: int) -> None:
+        """Read no more: what comes is dropped, and the peer is asked to stop."""
+        if not can_move(RECEIVING, self.state, ReceiveMoved.STOP):
+            return
+        complete = self.final_size != _UNKNOWN and self._assembler.next == self.final_size
+        self.state = move(RECEIVING, self.state, ReceiveMoved.STOP)
+        self._consume_all()
+        if self.state is Receiving.STOPPED:
+            if complete:
+                self.state = move(RECEIVING, self.state, ReceiveMoved.CONSUMED)
+            else:
+                self._stop_code = code
+                self._stop_due = True
+
+    def readable(self) -> int:
+        """Bytes that can be read now."""
+        return len(self._assembler.ready)
+
+    def at_end(self) -> bool:
+        """Whether everything was read and no more will come."""
+        return self.state is Receiving.DONE or (
+            self.state is Receiving.SIZE_KNOWN and self._assembler.next == self.final_size and not self._assembler.ready
+        )
+
+    def read(self, limit: int) -> bytes:
+        """At most `limit` bytes; empty when there are none now."""
+        self.signalled = False
+        data = self._assembler.take(limit)
+        self._on_read(len(data))
+        return data
+
+    def read_into(self, target: memoryview) -> int:
+        """As many bytes as are there and fit; returns how many."""
+        self.signalled = False
+        size = self._assembler.take_into(target)
+        self._on_read(size)
+        return size
+
+    def _on_read(self, size: int) -> None:
+        if size:
+            self.window.on_read(size)
+            self._connection.on_read(size)
+        if self.state is Receiving.SIZE_KNOWN and self.at_end():
+            self.state = move(RECEIVING, self.state, ReceiveMoved.CONSUMED)
+
+    def take_reset(self) -> int:
+        """The peer's error code when it reset the stream (once told, the half is over), else -1."""
+        if self.state is Receiving.RESET:
+            self.state = move(RECEIVING, self.state, ReceiveMoved.CONSUMED)
+        return self.reset_code
+
+    def _consume_all(self) -> None:
+        # What is dropped was as good as read: its credit goes back to the connection.
+        gaps = self._assembler.gaps()
+        if gaps:
+            self._connection.on_fragments(-gaps)
+        self._assembler.clear()
+        held = self.window.held()
+        self.window.on_read(held)
+        self._connection.on_read(held)
+
+    # --- sending -------------------------------------------------------------------------------------------
+
+    def has_control(self) -> bool:
+        """Whether STOP or MAX_STREAM_DATA is due."""
+        return self._stop_due or (self.window.update_due and self.state is Receiving.OPEN)
+
+    def write_control(self, w: Writer, now: float, smoothed_rtt: float) -> list[int] | None:
+        """Write what is due; the tokens to note, or None when it does not fit."""
+        tokens: list[int] = []
+        if self._stop_due:
+            if not push_frame(w, frames.STOP, self.id, self._stop_code):
+                return None
+            self._stop_due = False
+            tokens.append(STOP_TOKEN)
+        if self.window.update_due and self.state is Receiving.OPEN:
+            if w.room() < 17:
+                return None
+            push_frame(w, frames.MAX_STREAM_DATA, self.id, self.window.advance(now, smoothed_rtt))
+            tokens.append(WINDOW_TOKEN)
+        return tokens
+
+    def on_control_lost(self, token: int) -> None:
+        """STOP or MAX_STREAM_DATA was lost."""
+        if token == WINDOW_TOKEN:
+            self.window.on_lost()
+        else:
+            self._stop_due = self.state is Receiving.STOPPED

@@ -1,0 +1,90 @@
+# cython: language_level=3, annotation_typing=False
+"""Whose turn it is: streams and messages that have something to send, by urgency (spec section 8.5).
+
+Urgency 0 goes before 1, and so on; inside one urgency senders take turns, a train each. A sender that runs out
+of data or credit leaves the queue and comes back when that changes, so nobody is asked in vain.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+URGENCIES = 8
+DEFAULT_URGENCY = 3
+
+
+class Sender(Protocol):
+    """What the scheduler queues."""
+
+    urgency: int
+    queued: bool
+
+    def write_frames(self, train: Any) -> bool:
+        """Write; True when the train is full and more is left."""
+
+
+class Scheduler:
+    """Attributes:
+    credit_blocked: senders that wait for the connection's credit.
+    stream_blocked: streams that ran out of their own credit and have not said so yet.
+    done: ids of streams whose last byte was acknowledged; their table empties it.
+    """
+
+    __slots__ = ("_queues", "_ready", "credit_blocked", "done", "stream_blocked")
+
+    def __init__(self) -> None:
+        self._queues: list[deque[Sender] | None] = [None] * URGENCIES
+        self._ready = 0
+        self.credit_blocked: list[Sender] = []
+        self.stream_blocked: list[Sender] = []
+        self.done: list[int] = []
+
+    def __bool__(self) -> bool:
+        """Whether anybody has something to send."""
+        return self._ready > 0
+
+    def add(self, sender: Sender) -> None:
+        """`sender` has something to send."""
+        if sender.queued:
+            return
+        sender.queued = True
+        queue = self._queues[sender.urgency]
+        if queue is None:
+            queue = self._queues[sender.urgency] = deque()
+        queue.append(sender)
+        self._ready += 1
+
+    def remove(self, sender: Sender) -> None:
+        """`sender` has nothing more to send under its present urgency."""
+        if sender.queued:
+            sender.queued = False
+            self._ready -= 1
+            queue = self._queues[sender.urgency]
+            assert queue is not None
+            queue.remove(sender)
+
+    def on_blocked(self, sender: Sender, by_stream: bool) -> None:
+        """`sender` ran out of credit: its own (`by_stream`) or the connection's."""
+        waiting = self.stream_blocked if by_stream else self.credit_blocked
+        if sender not in waiting:
+            waiting.append(sender)
+
+    def on_credit(self) -> None:
+        """The connection has credit again."""
+        waiting, self.credit_blocked = self.credit_blocked, []
+        for sender in waiting:
+            self.add(sender)
+
+    def fill(self, train: Any) -> None:
+        """Let senders write until the train is full or nobody has anything left."""
+        for queue in self._queues:
+            while queue:
+                sender = queue[0]
+                if sender.write_frames(train):
+                    queue.rotate(-1)
+                    return
+                # It may have queued itself elsewhere meanwhile; it is still at this queue's head.
+                queue.popleft()
+                sender.queued = False
+                self._ready -= 1

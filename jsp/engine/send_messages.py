@@ -1,0 +1,325 @@
+# cython: language_level=3, annotation_typing=False
+"""Messages on their way out (spec section 8.4).
+
+A message that fits a packet goes in one frame, a larger one in fragments. What is lost goes again until the
+message arrived, expired or used up its retransmissions; then MESSAGE_ABANDON lets the receiver forget it and
+settles the credit it used. Best-effort messages are sent once and forgotten.
+
+All messages share one place in the scheduler and leave in the order they were given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+
+from jsp.config import LIMITS
+from jsp.engine.builder import Train
+from jsp.engine.flow import SendCredit
+from jsp.engine.message import BestEffort, Mode, PartiallyReliable
+from jsp.engine.scheduler import DEFAULT_URGENCY, Scheduler
+from jsp.wire import frames
+from jsp.wire.buffer import varint_size
+from jsp.wire.frames import push_frame
+from jsp.wire.ranges import RangeSet
+
+NEVER = float("inf")
+
+_MESSAGE = frames.MESSAGE
+_LEN = frames.MESSAGE_LEN
+_FRAGMENT = frames.MESSAGE_FRAGMENT
+_ORDERED = frames.MESSAGE_ORDERED
+_BEST_EFFORT = frames.MESSAGE_BEST_EFFORT
+_PARTIAL = frames.MESSAGE_PARTIAL
+
+_WAITING, _OPEN, _ABANDONED, _RESOLVED = range(4)
+
+
+class OutMessage:
+    """One message.
+
+    Attributes:
+        sent: bytes sent at least once.
+        acked: ranges that arrived, once there are several fragments.
+        told: what MESSAGE_ABANDON says: 1 + bytes sent, 0 when the peer never saw any of it.
+    """
+
+    __slots__ = ("acked", "data", "expires", "id", "kind", "order", "retransmits", "sent", "state", "told")
+
+    def __init__(self, data: bytes, kind: int, expires: float, retransmits: int) -> None:
+        self.data = data
+        self.kind = kind
+        self.expires = expires
+        self.retransmits = retransmits
+        self.id = 0
+        self.order = -1
+        self.sent = 0
+        self.acked: RangeSet | None = None
+        self.told = 0
+        self.state = _WAITING
+
+    def __lt__(self, other: OutMessage) -> bool:
+        return self.expires < other.expires
+
+
+class SendMessages:
+    """All outgoing messages of a connection; a sender of the scheduler.
+
+    Attributes:
+        queued_bytes: bytes given and not yet sent once.
+        unresolved: reliable and partially reliable messages whose fate the peer may not know yet.
+        max_message: the peer's limit.
+        expired: how many messages were abandoned.
+    """
+
+    __slots__ = (
+        "_abandoned", "_credit", "_expiry", "_fragmented", "_next_best_effort", "_next_id", "_next_order", "_queue",
+        "_resend", "_scheduler", "expired", "max_message", "queued", "queued_bytes", "unresolved", "urgency",
+    )  # fmt: skip
+
+    def __init__(self, credit: SendCredit, scheduler: Scheduler) -> None:
+        self._credit = credit
+        self._scheduler = scheduler
+        self._queue: deque[OutMessage] = deque()
+        # (message, start, stop, attempt)
+        self._resend: deque[tuple[OutMessage, int, int, int]] = deque()
+        self._abandoned: deque[OutMessage] = deque()
+        self._expiry: list[OutMessage] = []
+        self._fragmented = 0
+        self._next_id = 0
+        self._next_best_effort = 0
+        self._next_order = [0, 0]
+        self.queued = False
+        self.urgency = DEFAULT_URGENCY
+        self.queued_bytes = 0
+        self.unresolved = 0
+        self.max_message = 0
+        self.expired = 0
+
+    # --- commands ------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes, mode: Mode, ordered: bool, now: float) -> None:
+        """Queue a message; its size was checked against `max_message`."""
+        kind = _MESSAGE | (_ORDERED if ordered else 0)
+        expires = NEVER
+        retransmits = 1 << 30
+        if isinstance(mode, BestEffort):
+            kind |= _BEST_EFFORT
+            retransmits = 0
+        elif isinstance(mode, PartiallyReliable):
+            kind |= _PARTIAL
+            if mode.ttl is not None:
+                expires = now + mode.ttl
+            if mode.max_retransmits is not None:
+                retransmits = mode.max_retransmits
+        message = OutMessage(data, kind, expires, retransmits)
+        if ordered:
+            best_effort = 1 if kind & _BEST_EFFORT else 0
+            message.order = self._next_order[best_effort]
+            self._next_order[best_effort] += 1
+        if expires != NEVER:
+            heappush(self._expiry, message)
+        if not kind & _BEST_EFFORT:
+            self.unresolved += 1
+        self.queued_bytes += len(data)
+        self._queue.append(message)
+        self._scheduler.add(self)
+
+    def next_expiry(self) -> float:
+        """When the next message runs out of time, or `NEVER`."""
+        while self._expiry and self._expiry[0].state in (_ABANDONED, _RESOLVED):
+            heappop(self._expiry)
+        return self._expiry[0].expires if self._expiry else NEVER
+
+    def expire(self, now: float) -> None:
+        """Abandon messages whose time is up."""
+        while self._expiry and self._expiry[0].expires <= now:
+            message = heappop(self._expiry)
+            if message.state in (_WAITING, _OPEN):
+                self._abandon(message)
+
+    def _abandon(self, message: OutMessage) -> None:
+        self.expired += 1
+        if message.sent < len(message.data) or message.state is _WAITING:
+            self.queued_bytes -= len(message.data) - message.sent
+            self._queue.remove(message)
+        if message.state is _OPEN:
+            message.told = message.sent + 1
+            if message.acked is not None:
+                self._fragmented -= 1
+            self._abandoned.append(message)
+        elif message.order >= 0:
+            # Never seen by the peer, but it must not wait for this place in the order.
+            message.id = self._next_id
+            self._next_id += 1
+            self._abandoned.append(message)
+        else:
+            self.unresolved -= 1
+        message.state = _ABANDONED
+        message.data = b""
+
+    # --- sending -------------------------------------------------------------------------------------------
+
+    def has_control(self) -> bool:
+        return bool(self._abandoned)
+
+    def write_control(self, train: Train) -> bool:
+        """MESSAGE_ABANDON for what was given up; False when the packet is full."""
+        while self._abandoned:
+            message = self._abandoned[0]
+            if not push_frame(train, frames.MESSAGE_ABANDON, message.id, message.order + 1, message.told):
+                return False
+            train.note(self, message, None)
+            self._abandoned.popleft()
+        return True
+
+    def write_frames(self, train: Train) -> bool:
+        """Fill packets with messages; True when the train is full and more is left."""
+        while self._resend or self._queue:
+            if self._resend:
+                written = self._write_again(train)
+            elif self._may_start(self._queue[0]):
+                written = self._write_next(train, self._queue[0])
+            else:
+                return False
+            if not written and not train.advance():
+                return True
+        return False
+
+    def _may_start(self, message: OutMessage) -> bool:
+        """Whether the connection's credit (and the bound on fragmented messages) lets the message go on."""
+        if message.kind & _BEST_EFFORT:
+            return True
+        if message.state is _WAITING and self._fragmented >= LIMITS.partial_messages:
+            return False
+        need = 1 if message.sent < len(message.data) else 0
+        if self._credit_for(message) < need:
+            self._scheduler.on_blocked(self, False)
+            return False
+        return True
+
+    def _credit_for(self, message: OutMessage) -> int:
+        """Bytes of `message` that the connection's credit allows now."""
+        if message.kind & _BEST_EFFORT:
+            return len(message.data)
+        left = self._credit.limit - self._credit.used
+        return left - LIMITS.message_overhead if message.state is _WAITING else left
+
+    def _write_next(self, train: Train, message: OutMessage) -> bool:
+        """Send the next piece of the first message in the queue; False when a new packet is needed."""
+        start = message.sent
+        end = self._write_frame(train, message, start, len(message.data), self._credit_for(message))
+        if end < 0:
+            return False
+        message.sent = end
+        self.queued_bytes -= end - start
+        if message.kind & _BEST_EFFORT:
+            train.mark_eliciting()
+        else:
+            self._credit.used += end - start
+            train.note(self, message, (start, end, 0))
+        if end == len(message.data):
+            self._queue.popleft()
+        return True
+
+    def _write_again(self, train: Train) -> bool:
+        """Send the next lost piece; False when a new packet is needed."""
+        message, start, stop, attempt = self._resend[0]
+        if message.state is not _OPEN:
+            self._resend.popleft()
+            return True
+        end = self._write_frame(train, message, start, stop, stop - start)
+        if end < 0:
+            return False
+        train.note(self, message, (start, end, attempt))
+        if end < stop:
+            self._resend[0] = (message, end, stop, attempt)
+        else:
+            self._resend.popleft()
+        return True
+
+    def _write_frame(self, train: Train, message: OutMessage, start: int, stop: int, allowed: int) -> int:
+        """One MESSAGE frame with bytes from `start` on; where it ends, or -1 when a new packet is needed."""
+        total = len(message.data)
+        kind = message.kind
+        message_id = self._id_of(message)
+        head = 1 + varint_size(message_id) + (varint_size(message.order) if message.order >= 0 else 0)
+        room = train.end - train.pos
+        size = stop - start
+        whole = size == total and message.acked is None and size <= allowed
+        if whole and head + varint_size(size) + size <= train.capacity:
+            if head + varint_size(size) + size > room:
+                return -1
+        else:
+            kind |= _FRAGMENT
+            head += varint_size(start) + varint_size(total)
+            size = min(size, allowed)
+            # A fragment is worth a packet that is at least half empty.
+            if room < head + 2 + min(size, train.capacity // 2):
+                return -1
+            size = min(size, room - head - varint_size(room))
+            if message.acked is None:
+                message.acked = RangeSet()
+                if not kind & _BEST_EFFORT:
+                    self._fragmented += 1
+        if message.state is _WAITING:
+            self._open(message)
+        train.push_u8(kind | _LEN)
+        train.push_varint(message_id)
+        if message.order >= 0:
+            train.push_varint(message.order)
+        if kind & _FRAGMENT:
+            train.push_varint(start)
+            train.push_varint(total)
+        train.push_varint(size)
+        train.push_bytes(message.data[start : start + size])
+        return start + size
+
+    def _id_of(self, message: OutMessage) -> int:
+        """The message's id, or the one it will get."""
+        if message.state is not _WAITING:
+            return message.id
+        return self._next_best_effort if message.kind & _BEST_EFFORT else self._next_id
+
+    def _open(self, message: OutMessage) -> None:
+        message.id = self._id_of(message)
+        message.state = _OPEN
+        if message.kind & _BEST_EFFORT:
+            self._next_best_effort += 1
+        else:
+            self._next_id += 1
+            self._credit.used += LIMITS.message_overhead
+
+    # --- what became of it ---------------------------------------------------------------------------------
+
+    def on_acked(self, message: OutMessage, part: tuple[int, int, int] | None) -> None:
+        if part is None and message.state is _ABANDONED:
+            message.state = _RESOLVED
+            self.unresolved -= 1
+        if part is None or message.state is not _OPEN:
+            return
+        if message.acked is not None:
+            message.acked.add(part[0], part[1])
+            if not message.acked.covers(0, len(message.data)):
+                return
+            self._fragmented -= 1
+            if self._queue:
+                self._scheduler.add(self)
+        message.state = _RESOLVED
+        message.data = b""
+        self.unresolved -= 1
+
+    def on_lost(self, message: OutMessage, part: tuple[int, int, int] | None) -> None:
+        if part is None:
+            if message.state is _ABANDONED and message not in self._abandoned:
+                self._abandoned.append(message)
+            return
+        if message.state is not _OPEN:
+            return
+        start, stop, attempt = part
+        if attempt >= message.retransmits:
+            self._abandon(message)
+            return
+        for a, b in message.acked.missing(start, stop) if message.acked is not None else [(start, stop)]:
+            self._resend.append((message, a, b, attempt + 1))
+        self._scheduler.add(self)
