@@ -1,0 +1,78 @@
+"""JetStreamProto: a secure UDP transport for blocking-style code, over gevent.
+
+A handler class in plain blocking style serves thousands of peers on one port; connections carry streams that pass
+for sockets and messages in three delivery modes, and stay alive when addresses change. README.md has the first
+ten lines; docs/ has the rest.
+"""
+
+from jsp.config import Config
+from jsp.crypto.identity import Identity, PeerId
+from jsp.engine.message import BEST_EFFORT, RELIABLE, Message, PartiallyReliable
+from jsp.errors import (
+    AccessDenied,
+    AddressError,
+    ConnectFailed,
+    ConnectionClosed,
+    ConnectionLost,
+    ConnectRefused,
+    ConnectTimeout,
+    Error,
+    ForkedConnection,
+    IdentityError,
+    LocalError,
+    MessageTooLarge,
+    StreamClosed,
+    StreamReset,
+    StreamStopped,
+    Timeout,
+    UnknownPeer,
+    WrongHub,
+)
+from jsp.net.client import connect
+from jsp.net.connection import Connection
+from jsp.net.handler import Handler
+from jsp.net.report import ConnectionStats, PathInfo
+from jsp.net.server import Server, StreamServer
+from jsp.net.stream import Stream
+from jsp.net.trust import Trust
+from jsp.wire.address import Address
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BEST_EFFORT",
+    "RELIABLE",
+    "AccessDenied",
+    "Address",
+    "AddressError",
+    "Config",
+    "ConnectFailed",
+    "ConnectRefused",
+    "ConnectTimeout",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionLost",
+    "ConnectionStats",
+    "Error",
+    "ForkedConnection",
+    "Handler",
+    "Identity",
+    "IdentityError",
+    "LocalError",
+    "Message",
+    "MessageTooLarge",
+    "PartiallyReliable",
+    "PathInfo",
+    "PeerId",
+    "Server",
+    "Stream",
+    "StreamClosed",
+    "StreamReset",
+    "StreamServer",
+    "StreamStopped",
+    "Timeout",
+    "Trust",
+    "UnknownPeer",
+    "WrongHub",
+    "connect",
+]

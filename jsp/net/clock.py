@@ -1,0 +1,10 @@
+"""Time, wall time, chance: what cannot be computed. Everything below `net` gets them as arguments."""
+
+from __future__ import annotations
+
+import os
+import time
+
+now = time.monotonic
+wall_time = time.time
+entropy = os.urandom

@@ -1,0 +1,441 @@
+"""A connection as applications see it: blocking calls, one greenlet each, any number of them at once.
+
+A call first tries what can be done at once, then waits on a signal and tries again. Nothing is decided here; the
+engine's `ConnectionCore` holds all state, and this file turns its events into wake-ups and errors.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub
+from gevent.hub import Waiter
+
+from jsp.crypto.handshake import Presented
+from jsp.crypto.identity import PeerId
+from jsp.engine.connection import ConnectionCore
+from jsp.engine.events import (
+    Closed,
+    Connected,
+    Event,
+    MessagesReadable,
+    MessagesWritable,
+    PeerPresented,
+    PingAnswered,
+    StreamOpened,
+    StreamReadable,
+    StreamsAvailable,
+    StreamWritable,
+)
+from jsp.engine.message import RELIABLE, Message, Mode
+from jsp.engine.states import Moved, State
+from jsp.errors import (
+    Code,
+    ConnectionClosed,
+    LocalError,
+    ProtocolViolation,
+    Timeout,
+    WrongHub,
+)
+from jsp.net import clock
+from jsp.net.outcome import closed_error
+from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, snapshot
+from jsp.net.stream import Stream
+from jsp.net.waiting import Signal
+
+if TYPE_CHECKING:
+    from jsp.net.endpoint import Endpoint
+
+NEVER = float("inf")
+
+
+class Connection:
+    """An encrypted connection to one peer. Made by `jsp.connect` or handed out by a `jsp.Server`.
+
+    It belongs to the thread that made it; calls from another one raise `WrongHub`. Leaving a `with` block closes
+    it: orderly, or at once when an exception is on its way.
+
+    Attributes:
+        core: the engine's side; for the library.
+    """
+
+    def __init__(self, core: ConnectionCore, endpoint: Endpoint) -> None:
+        self.core = core
+        self.timer: Any = None
+        self.armed_for = NEVER
+        self.on_connected: Callable[[Connection], None] | None = None
+        self.on_presented: Callable[[Connection, Presented], None] | None = None
+        self.on_stream: Callable[[Connection, Stream], None] | None = None
+        self.on_messages: Callable[[Connection], None] | None = None
+        self.on_closed: Callable[[Connection], None] | None = None
+        self.owns_endpoint = False
+        self._endpoint = endpoint
+        self._hub = endpoint.hub
+        self._streams: dict[int, Stream] = {}
+        self._incoming: deque[Stream] = deque()
+        self._stream_arrived = Signal()
+        self._streams_available = Signal()
+        self._message_arrived = Signal()
+        self._message_room = Signal()
+        self._ended = Signal()
+        self._opened = Signal()
+        self._pings: dict[int, Waiter[float]] = {}
+        self._closing = False
+        self._forgotten = False
+        self._refusal = ""
+
+    def __repr__(self) -> str:
+        return f"<jsp.Connection {self.core.lifecycle.state.name.lower()} {self.remote_address}>"
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort(int(Code.NO_ERROR), "")
+
+    # --- who and what --------------------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> PeerId | None:
+        """The peer's proven identity; None for a client that has none."""
+        return self.core.peer_id
+
+    @property
+    def negotiated(self) -> dict[str, Any]:
+        """What the handshake settled: "kem", "cipher", "signature", "protocol", "resumed", "early_data"."""
+        return {**self.core.negotiated, "resumed": False, "early_data": False}
+
+    @property
+    def remote_address(self) -> tuple[Any, ...]:
+        """Where the peer is now (it may move)."""
+        return self.core.paths[0].remote
+
+    @property
+    def local_address(self) -> tuple[Any, ...]:
+        """Where we are."""
+        return self.core.paths[0].local or self._endpoint.socket.address
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over."""
+        return self.core.is_closed()
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called: nothing more can be written."""
+        return self._closing
+
+    @property
+    def paths(self) -> list[PathInfo]:
+        """The live paths."""
+        return path_infos(self.core, self.local_address)
+
+    def stats(self) -> ConnectionStats:
+        """Counters and the state of the path, as plain numbers."""
+        return snapshot(self.core)
+
+    def explain(self) -> str:
+        """One paragraph: what limits this connection now, and which path it uses."""
+        return explain(self.core)
+
+    # --- streams -------------------------------------------------------------------------------------------
+
+    def open_stream(self, unidirectional: bool = False, timeout: float | None = None) -> Stream:
+        """A new stream, announced to the peer at once. Waits while the peer allows no more of them.
+
+        Raises ConnectionClosed, or Timeout after `timeout` seconds.
+        """
+        deadline = self._deadline(timeout)
+        while True:
+            self._check_usable()
+            inner = self.core.open_stream(unidirectional)
+            if inner is not None:
+                stream = self._streams[inner.id] = Stream(self, inner)
+                self.changed()
+                return stream
+            self.changed()
+            self._wait(self._streams_available, deadline, "the peer allows no more streams for now")
+
+    def accept_stream(self, timeout: float | None = None) -> Stream:
+        """The next stream that the peer opened. Raises ConnectionClosed, or Timeout after `timeout` seconds."""
+        self.check_hub()
+        if self.on_stream is not None:
+            raise LocalError("this connection's streams go to its handler's handle_stream")
+        deadline = self._deadline(timeout)
+        while not self._incoming:
+            self._check_open()
+            self._wait(self._stream_arrived, deadline, "no stream was opened by the peer")
+        return self._incoming.popleft()
+
+    # --- messages ------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        data: bytes | bytearray | memoryview,
+        mode: Mode = RELIABLE,
+        ordered: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Send a message: it arrives whole or not at all. Waits while the queue is full.
+
+        Args:
+            data: at most the peer's `Config.max_message` bytes; MessageTooLarge otherwise.
+            mode: `jsp.RELIABLE`, `jsp.PartiallyReliable(...)` or `jsp.BEST_EFFORT`.
+            ordered: keep the order among ordered messages of the same kind.
+            timeout: seconds to wait for room in the queue; Timeout after that.
+        """
+        content = bytes(data)
+        deadline = self._deadline(timeout)
+        while True:
+            self._check_usable()
+            if self.core.send_message(clock.now(), content, mode, ordered):
+                self.changed()
+                return
+            self.changed()
+            self._wait(self._message_room, deadline, "the message queue stayed full")
+
+    def recv(self, timeout: float | None = None) -> Message:
+        """The next message. Raises ConnectionClosed, or Timeout after `timeout` seconds."""
+        self.check_hub()
+        if self.on_messages is not None:
+            raise LocalError("this connection's messages go to its handler's handle_message")
+        deadline = self._deadline(timeout)
+        while True:
+            message = self.take_message()
+            if message is not None:
+                return message
+            self._check_open()
+            self._wait(self._message_arrived, deadline, "no message came")
+
+    def take_message(self) -> Message | None:
+        """The next message if there is one now."""
+        message = self.core.recv_messages.read()
+        if message is not None:
+            self.changed_if_due()
+        return message
+
+    # --- other calls ---------------------------------------------------------------------------------------
+
+    def ping(self, timeout: float | None = 10.0) -> float:
+        """A round trip in seconds. Raises Timeout or ConnectionClosed."""
+        self._check_usable()
+        token = self.core.ping()
+        waiter: Waiter[float] = Waiter(self._hub)
+        self._pings[token] = waiter
+        timer = None
+        if timeout is not None:
+            timer = self._hub.loop.timer(timeout)
+            timer.start(waiter.throw, Timeout(f"no answer to a ping within {timeout:g} s"))
+        self.changed()
+        try:
+            return waiter.get()
+        finally:
+            self._pings.pop(token, None)
+            if timer is not None:
+                timer.stop()
+                timer.close()
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """Deliver what was written (for at most `Config.close_timeout`), then close. Harmless when closed.
+
+        Args:
+            code: the application's own number for the peer to see.
+            reason: at most 64 bytes of words for the peer.
+        """
+        self.check_hub()
+        if not self._closing and not self.core.is_closed():
+            self._closing = True
+            self.core.close(clock.now(), code, reason)
+            self.changed()
+        while not self.core.is_closed():
+            self._ended.wait()
+
+    def abort(self, code: int = 0, reason: str = "") -> None:
+        """Close at once; what is not yet delivered is lost."""
+        self.check_hub()
+        self._closing = True
+        self.core.close_now(clock.now(), code, reason, application=True)
+        self._endpoint.flush(self.core)
+
+    def wait_closed(self, timeout: float | None = None) -> bool:
+        """Wait until the connection is over; False after `timeout` seconds."""
+        deadline = self._deadline(timeout)
+        while not self.core.is_closed():
+            left = None if deadline is None else deadline - clock.now()
+            if left is not None and left <= 0:
+                return False
+            self._ended.wait(left)
+        return True
+
+    # --- for streams ---------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """There may be something to send."""
+        self._endpoint.changed(self.core)
+
+    def changed_if_due(self) -> None:
+        """After reading: tell the peer of new credit when it is time to."""
+        if self.core.has_frames():
+            self._endpoint.changed(self.core)
+
+    def closed_error(self) -> ConnectionClosed:
+        """The error that tells why the connection is over."""
+        return closed_error(self.core, self._refusal)
+
+    def release(self, stream: Stream) -> None:
+        """The application has let go of `stream`."""
+        self._streams.pop(stream.id, None)
+        self.core.streams.release(stream.inner)
+
+    # --- waiting -------------------------------------------------------------------------------------------
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        return None if timeout is None else clock.now() + timeout
+
+    def _wait(self, signal: Signal, deadline: float | None, what: str) -> None:
+        left = None if deadline is None else deadline - clock.now()
+        if left is not None and left <= 0:
+            raise Timeout(what)
+        signal.wait(left)
+
+    def check_hub(self) -> None:
+        """Raise WrongHub in another thread than the connection's."""
+        if get_hub() is not self._hub:
+            raise WrongHub("this connection belongs to another thread; use it there, or make one here")
+
+    def _check_open(self) -> None:
+        if self.core.is_closed():
+            raise self.closed_error()
+
+    def _check_usable(self) -> None:
+        self.check_hub()
+        if self.core.is_closed() or self._closing:
+            raise self.closed_error()
+
+    def wait_connected(self, deadline: float | None) -> bool:
+        """For `connect`: wait until the handshake is over either way; False when `deadline` came first."""
+        while self.core.lifecycle.state is State.HANDSHAKE:
+            left = None if deadline is None else deadline - clock.now()
+            if left is not None and left <= 0:
+                return False
+            self._opened.wait(left)
+        return True
+
+    # --- what the engine tells -----------------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        """Hand out the engine's events. Runs in the hub: wakes, never waits."""
+        poll = self.core.poll_event
+        while (event := poll()) is not None:
+            if isinstance(event, StreamReadable):
+                stream = self._streams.get(event.stream_id)
+                if stream is not None:
+                    stream.readable.notify()
+            elif isinstance(event, StreamWritable):
+                stream = self._streams.get(event.stream_id)
+                if stream is not None:
+                    stream.writable.notify()
+            else:
+                self._dispatch_rare(event)
+
+    def _dispatch_rare(self, event: Event) -> None:
+        if isinstance(event, StreamOpened):
+            self._on_stream_opened(event.stream_id)
+        elif isinstance(event, MessagesReadable):
+            if self.on_messages is not None:
+                self.on_messages(self)
+            self._message_arrived.notify()
+        elif isinstance(event, MessagesWritable):
+            self._message_room.notify()
+        elif isinstance(event, StreamsAvailable):
+            self._streams_available.notify()
+        elif isinstance(event, PingAnswered):
+            waiter = self._pings.pop(event.token, None)
+            if waiter is not None:
+                self._hub.loop.run_callback(waiter.switch, event.rtt)
+        elif isinstance(event, PeerPresented):
+            if self.on_presented is not None:
+                self.on_presented(self, event.presented)
+            else:
+                self.accept_peer()
+        elif isinstance(event, Connected):
+            if self.on_connected is not None:
+                self.on_connected(self)
+            self._opened.notify()
+        elif isinstance(event, Closed):
+            self._on_closed()
+
+    def _on_stream_opened(self, stream_id: int) -> None:
+        inner = self.core.streams.streams.get(stream_id)
+        if inner is None:
+            return
+        stream = self._streams[stream_id] = Stream(self, inner)
+        if self.on_stream is not None:
+            self.on_stream(self, stream)
+        else:
+            self._incoming.append(stream)
+            self._stream_arrived.notify()
+
+    def _on_closed(self) -> None:
+        signals = [
+            self._ended, self._opened, self._stream_arrived, self._streams_available, self._message_arrived,
+            self._message_room,
+        ]  # fmt: skip
+        for stream in self._streams.values():
+            signals += [stream.readable, stream.writable]
+        for signal in signals:
+            signal.notify()
+        pings, self._pings = self._pings, {}
+        for waiter in pings.values():
+            self._hub.loop.run_callback(waiter.throw, self.closed_error())
+        if self.on_closed is not None:
+            self.on_closed(self)
+
+    def accept_peer(self) -> None:
+        """The trust policy welcomes the peer."""
+        if not self.core.is_closed():
+            self.core.accept_peer(clock.now())
+            self._after_verdict()
+
+    def refuse_peer(self, error: ProtocolViolation) -> None:
+        """The trust policy does not."""
+        self.core.refuse_peer(clock.now(), error.code, error.reason)
+        self._after_verdict()
+
+    def _after_verdict(self) -> None:
+        self.dispatch()
+        self.changed()
+
+    def on_refused(self) -> None:
+        """The kernel says that nobody listens at the peer's port: believed only before anybody answered."""
+        if self.core.lifecycle.state is State.HANDSHAKE and not self.core.counters.packets_received:
+            self._refusal = "nobody listens there (port unreachable)"
+            text = Closed(Code.REFUSED, self._refusal, by_peer=False)
+            self.core.end(clock.now(), Moved.VANISHED, text)
+            self.dispatch()
+            self.changed()
+
+    def disarm(self) -> None:
+        """Drop the loop's timer for this connection."""
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.stop()
+            timer.close()
+
+    def on_forgotten(self) -> None:
+        """The engine has nothing more to do for this connection."""
+        if self._forgotten:
+            return
+        self._forgotten = True
+        self.disarm()
+        if not self.core.is_closed():
+            text = "the endpoint was closed"
+            self.core.end(clock.now(), Moved.VANISHED, Closed(Code.NO_ERROR, text, by_peer=False))
+            self.dispatch()
+        if self.owns_endpoint:
+            self._endpoint.close()

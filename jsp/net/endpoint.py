@@ -1,0 +1,212 @@
+"""The pump: socket to engine to socket, one lazy timer a connection, waiters woken once a batch.
+
+Three entrances: the socket is readable, a timer fires, the application did something (`changed`). One exit:
+`_flush`, run once at the end of the loop's turn, after those who were woken have had theirs, so that what they
+say leaves together with the acknowledgement of what they heard.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+
+from gevent import get_hub
+
+from jsp.config import Config
+from jsp.crypto.handshake import Credentials
+from jsp.engine.connection import ConnectionCore
+from jsp.engine.endpoint import EndpointCore
+from jsp.engine.events import Endpoint as Address
+from jsp.engine.events import Transmit
+from jsp.net import clock
+from jsp.net.connection import Connection
+from jsp.net.udp import UdpSocket
+from jsp.wire.buffer import PacketBuffer
+
+NEVER = float("inf")
+
+# Batches taken off the socket before others have a turn.
+_BATCHES = 8
+
+_all: weakref.WeakSet[Endpoint] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    # A forked child must not read or answer its parent's packets. Closing sends nothing.
+    for endpoint in list(_all):
+        endpoint.socket.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+class Endpoint:
+    """One UDP socket and its connections, on the hub of the thread that made it.
+
+    Attributes:
+        core: the engine's side.
+        socket: the socket.
+        closed: whether `close` was called.
+        accept: called with each connection that a client makes.
+    """
+
+    def __init__(
+        self, socket: UdpSocket, config: Config, credentials: Credentials | None = None, reset_secret: bytes = b""
+    ) -> None:
+        self.socket = socket
+        self.core = EndpointCore(config, clock.entropy, credentials, reset_secret)
+        self.closed = False
+        self.accept: Callable[[Connection], None] | None = None
+        self.hub = get_hub()
+        self._slots = PacketBuffer()
+        self._shells: dict[ConnectionCore, Connection] = {}
+        self._dirty: dict[ConnectionCore, None] = {}
+        self._flush_due = False
+        self._unsent: Transmit | None = None
+        loop = self.hub.loop
+        self._reader = loop.io(socket.fileno(), 1)
+        self._reader.start(self._on_readable)
+        self._writer = loop.io(socket.fileno(), 2)
+        _all.add(self)
+
+    # --- connections ---------------------------------------------------------------------------------------
+
+    def connect(self, remote: Address, credentials: Credentials) -> Connection:
+        """Start a connection to `remote`."""
+        core = self.core.connect(clock.now(), clock.wall_time(), remote, credentials)
+        shell = self._shells[core] = Connection(core, self)
+        self.changed(core)
+        return shell
+
+    def connections(self) -> list[Connection]:
+        """The live connections."""
+        return list(self._shells.values())
+
+    def changed(self, core: ConnectionCore) -> None:
+        """The connection may have something to send: flush it when this turn of the loop is over."""
+        self._dirty[core] = None
+        if not self._flush_due:
+            self._flush_due = True
+            self.hub.loop.run_callback(self._flush)
+
+    # --- in ------------------------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        slots = self._slots
+        core = self.core
+        for _ in range(_BATCHES):
+            if self.closed:
+                return
+            received = self.socket.receive(slots)
+            if received is None:
+                break
+            if not received.size:
+                continue
+            for connection in core.handle_datagram(clock.now(), clock.wall_time(), slots, received):
+                self._take_accepted()
+                shell = self._shells.get(connection)
+                if shell is not None:
+                    shell.dispatch()
+                self.changed(connection)
+            while (reply := core.poll_transmit()) is not None:
+                self.socket.send(reply)
+        if self.socket.refused:
+            self._on_refused()
+
+    def _take_accepted(self) -> None:
+        while self.core.accepted:
+            core = self.core.accepted.popleft()
+            shell = self._shells[core] = Connection(core, self)
+            if self.accept is not None:
+                self.accept(shell)
+
+    def _on_refused(self) -> None:
+        self.socket.refused = False
+        for shell in self.connections():
+            shell.on_refused()
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def on_timer(self, shell: Connection) -> None:
+        """The timer of `shell` fired: early, when its deadline moved on meanwhile."""
+        shell.disarm()
+        shell.armed_for = NEVER
+        if shell.core.poll_timeout() <= clock.now():
+            shell.core.handle_timeout(clock.now())
+            shell.dispatch()
+            self.changed(shell.core)
+        else:
+            self._arm(shell)
+
+    def _arm(self, shell: Connection) -> None:
+        deadline = shell.core.poll_timeout()
+        if deadline >= shell.armed_for or self.closed:
+            return
+        shell.armed_for = deadline
+        shell.disarm()
+        timer = shell.timer = self.hub.loop.timer(max(deadline - clock.now(), 1e-4))
+        timer.start(self.on_timer, shell, update=True)
+
+    # --- out -----------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self.closed:
+            return
+        dirty, self._dirty = self._dirty, {}
+        for core in dirty:
+            self.flush(core)
+
+    def flush(self, core: ConnectionCore) -> None:
+        """Send what may be sent now, hand out what that brought about, set the timer."""
+        while self._unsent is None:
+            now = clock.now()
+            transmit = core.poll_transmit(now)
+            if transmit is None:
+                if core.poll_timeout() > now:
+                    break
+                core.handle_timeout(now)
+                continue
+            if not self.socket.send(transmit):
+                self._wait_writable(transmit)
+        shell = self._shells.get(core)
+        if self.socket.refused:
+            self.hub.loop.run_callback(self._on_refused)
+        if self._unsent is not None and core not in self._dirty:
+            self._dirty[core] = None
+        if shell is not None:
+            shell.dispatch()
+            self._arm(shell)
+        if self.core.forget_if_over(core):
+            self._shells.pop(core, None)
+            if shell is not None:
+                shell.on_forgotten()
+
+    def _wait_writable(self, transmit: Transmit) -> None:
+        # The buffer is shared, so what could not leave is kept as a copy.
+        self._unsent = Transmit(transmit.remote, bytes(transmit.data), transmit.segment_size, transmit.local)
+        self._writer.start(self._on_writable)
+
+    def _on_writable(self) -> None:
+        unsent = self._unsent
+        if unsent is not None and not self.socket.send(unsent):
+            return
+        self._unsent = None
+        self._writer.stop()
+        self._flush()
+
+    def close(self) -> None:
+        """Close the socket; connections that are still open are over without a word to their peers."""
+        if self.closed:
+            return
+        self.closed = True
+        self._reader.stop()
+        self._reader.close()
+        self._writer.stop()
+        self._writer.close()
+        self.socket.close()
+        for shell in self.connections():
+            shell.on_forgotten()
+        self._shells.clear()
+        self._dirty.clear()

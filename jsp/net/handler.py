@@ -1,0 +1,214 @@
+"""Handler classes: one instance a connection, one greenlet a running method, none while nothing happens.
+
+The life of a handler: `setup`, then `handle_stream` for each stream (each in a greenlet of its own) and
+`handle_message` for each message (one at a time), then, when the connection is over and the others have returned,
+`finish`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent import Greenlet
+from gevent.pool import Pool
+
+from jsp.crypto.identity import PeerId
+from jsp.engine.message import Message
+from jsp.errors import Code, ConnectionClosed, Error, StreamClosed, StreamReset, StreamStopped
+from jsp.net.connection import Connection
+from jsp.net.stream import Stream
+
+log = logging.getLogger("jsp")
+
+# A peer that goes away in the middle is not the handler's mistake.
+_PEER_GONE = (ConnectionClosed, StreamReset, StreamStopped, StreamClosed)
+
+
+class Handler:
+    """Base of handler classes; override what you need.
+
+    Attributes:
+        conn: the connection.
+        peer: the peer's proven identity, or None for a client without one.
+    """
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+        self.peer: PeerId | None = conn.peer
+
+    def setup(self) -> None:
+        """The connection is open. An error here closes it."""
+
+    def handle_stream(self, stream: Stream) -> None:
+        """The peer opened `stream`. It is closed when this returns and reset when it raises."""
+
+    def handle_message(self, message: Message) -> None:
+        """A message arrived."""
+
+    def finish(self) -> None:
+        """The connection is over. Always runs, after all other methods have returned."""
+
+
+class Spawner:
+    """Starts greenlets, at most as many at once as its pool has room for; the others wait their turn.
+
+    Attributes:
+        greenlets: those that have not ended.
+        changed: called in the hub when one has.
+    """
+
+    def __init__(self, pool: Pool | None) -> None:
+        self._pool = pool
+        self._waiting: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.greenlets: set[Greenlet[..., Any]] = set()
+        self.changed: Callable[[], None] | None = None
+
+    def full(self) -> bool:
+        """Whether what is spawned now has to wait."""
+        return self._pool is not None and self._pool.full()
+
+    def spawn(self, function: Callable[..., None], *args: Any) -> None:
+        """Run `function(*args)` in a greenlet of its own, now or when there is room."""
+        if self.full():
+            self._waiting.append((function, args))
+            return
+        greenlet = Greenlet(function, *args)
+        self.greenlets.add(greenlet)
+        if self._pool is not None:
+            self._pool.start(greenlet)  # type: ignore[arg-type]  # any result will do
+        else:
+            greenlet.start()
+        greenlet.rawlink(self._on_done)
+
+    def _on_done(self, greenlet: Greenlet[..., Any]) -> None:
+        self.greenlets.discard(greenlet)
+        while self._waiting and not self.full():
+            function, args = self._waiting.popleft()
+            self.spawn(function, *args)
+        if self.changed is not None:
+            self.changed()
+
+    def stop(self, timeout: float) -> None:
+        """Start nothing that still waits, give what runs `timeout` seconds, then kill it."""
+        self._waiting.clear()
+        gevent.joinall(list(self.greenlets), timeout=timeout)
+        me = gevent.getcurrent()
+        gevent.killall([g for g in self.greenlets if g is not me], block=True, timeout=1.0)
+
+
+class HandlerRunner:
+    """Runs one handler over the life of its connection."""
+
+    def __init__(self, factory: Callable[[Connection], Handler], spawner: Spawner) -> None:
+        self._factory = factory
+        self._spawner = spawner
+        self._handler: Handler | None = None
+        self._running = 0
+        self._streams: deque[Stream] = deque()
+        self._ready = False
+        self._messages_running = False
+        self._finished = False
+        self.connection: Connection | None = None
+
+    def start(self, connection: Connection) -> None:
+        """The connection is open."""
+        self.connection = connection
+        kind = self._factory
+        if _overrides(kind, "handle_stream"):
+            connection.on_stream = self._on_stream
+        if _overrides(kind, "handle_message"):
+            connection.on_messages = self._on_messages
+        connection.on_closed = lambda c: self._maybe_finish()
+        self._spawn(self._setup)
+
+    def _spawn(self, function: Callable[..., None], *args: Any) -> None:
+        self._running += 1
+        self._spawner.spawn(self._run, function, *args)
+
+    def _run(self, function: Callable[..., None], *args: Any) -> None:
+        try:
+            function(*args)
+        finally:
+            self._running -= 1
+            self._maybe_finish()
+
+    def _setup(self) -> None:
+        assert self.connection is not None
+        try:
+            self._handler = self._factory(self.connection)
+            self._handler.setup()
+        except Exception as error:
+            _log(error, "setup", self.connection)
+            self.connection.abort(int(Code.INTERNAL), "")
+            return
+        self._ready = True
+        while self._streams:
+            self._on_stream(self.connection, self._streams.popleft())
+        self._on_messages(self.connection)
+
+    def _on_stream(self, connection: Connection, stream: Stream) -> None:
+        if self._ready:
+            self._spawn(self._stream, stream)
+        else:
+            self._streams.append(stream)
+
+    def _stream(self, stream: Stream) -> None:
+        assert self._handler is not None
+        try:
+            self._handler.handle_stream(stream)
+        except Exception as error:
+            _log(error, "handle_stream", stream.connection)
+            stream.reset(int(Code.INTERNAL))
+        except BaseException:
+            stream.reset(int(Code.INTERNAL))
+            raise
+        else:
+            stream.close()
+
+    def _on_messages(self, connection: Connection) -> None:
+        if self._ready and connection.on_messages is not None and not self._messages_running:
+            self._messages_running = True
+            self._spawn(self._messages)
+
+    def _messages(self) -> None:
+        assert self._handler is not None and self.connection is not None
+        try:
+            while (message := self.connection.take_message()) is not None:
+                try:
+                    self._handler.handle_message(message)
+                except Exception as error:
+                    _log(error, "handle_message", self.connection)
+        finally:
+            self._messages_running = False
+
+    def _maybe_finish(self) -> None:
+        connection = self.connection
+        if self._running or self._finished or connection is None or not connection.closed:
+            return
+        self._finished = True
+        if self._handler is not None:
+            self._spawner.spawn(self._finish)
+
+    def _finish(self) -> None:
+        assert self._handler is not None and self.connection is not None
+        try:
+            self._handler.finish()
+        except Exception as error:
+            _log(error, "finish", self.connection)
+
+
+def _overrides(kind: Any, method: str) -> bool:
+    return getattr(kind, method, None) is not getattr(Handler, method)
+
+
+def _log(error: Exception, where: str, connection: Connection) -> None:
+    if isinstance(error, _PEER_GONE):
+        log.info("%s: %s", where, error)
+    elif isinstance(error, Error):
+        log.warning("%s: %s", where, error)
+    else:
+        log.exception("%s failed (peer %s)", where, connection.remote_address[0])

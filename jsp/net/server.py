@@ -1,0 +1,267 @@
+"""Servers: a UDP port, a handler, and gevent's words for their life (`start`, `stop`, `serve_forever`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gevent.pool import Pool
+
+from jsp.config import Config
+from jsp.crypto import suites
+from jsp.crypto.handshake import Credentials, Presented
+from jsp.crypto.identity import Identity
+from jsp.engine.endpoint import derive_reset_secret
+from jsp.errors import Code, LocalError
+from jsp.net import clock
+from jsp.net.client import groups_of
+from jsp.net.connection import Connection
+from jsp.net.endpoint import Endpoint
+from jsp.net.handler import Handler, HandlerRunner, Spawner
+from jsp.net.judging import judge
+from jsp.net.stream import Stream
+from jsp.net.trust import Trust
+from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port, reachable_host
+from jsp.net.waiting import Signal
+from jsp.wire.address import Address
+
+log = logging.getLogger("jsp")
+
+Handle = type[Handler] | Callable[[Connection], Any]
+Listener = tuple[str, int] | int | str
+
+
+class Server:
+    """Serves connections on one UDP port.
+
+    `handle` is a `jsp.Handler` class (one instance a connection) or a callable `handle(conn)` that has a greenlet
+    for the connection's whole life; the connection is closed when it returns.
+
+    Args:
+        listener: (host, port), port, or "host:port"; host "" listens on all IPv4 addresses, "::" on all of both
+            families; port 0 takes any free one.
+        handle: see above.
+        identity: the server's key pair; without one a fresh one is made at each start, and said in the log.
+        trust: which clients are welcome; None: any, and `conn.peer` tells who it is.
+        config: see `jsp.Config`.
+        spawn: "default" (no bound), the most greenlets to run at once, or a `gevent.pool.Pool`. When all are busy
+            new connections are refused.
+
+    Attributes:
+        address: (host, port) as bound; of the port asked for before `start`.
+        started: whether it serves.
+    """
+
+    stop_timeout = 1.0
+
+    def __init__(
+        self,
+        listener: Listener,
+        handle: Handle,
+        *,
+        identity: Identity | None = None,
+        trust: Trust | None = None,
+        config: Config | None = None,
+        spawn: str | int | Pool | None = "default",
+    ) -> None:
+        self._listener = _parse_listener(listener)
+        self._handle = handle
+        self._identity = identity
+        self._trust = trust
+        self.config = config or Config()
+        self._spawner = Spawner(_make_pool(spawn))
+        self._spawner.changed = self._update_accepting
+        self._endpoint: Endpoint | None = None
+        self._stopped = Signal()
+        self._stopping = False
+        self.address: tuple[Any, ...] = self._listener
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.address} {'started' if self.started else 'stopped'}>"
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> bool:
+        return self._endpoint is not None
+
+    @property
+    def closed(self) -> bool:
+        return self._endpoint is None
+
+    @property
+    def identity(self) -> Identity:
+        """The server's identity; a fresh one is made on first use when none was given."""
+        if self._identity is None:
+            self._identity = Identity.generate()
+            log.warning(
+                "no identity given: clients that pin %s must learn a new one after a restart", self._identity.peer_id
+            )
+        return self._identity
+
+    @property
+    def url(self) -> str:
+        """The address to give to clients: "jsp1...@host:port", with the access key when the trust has one."""
+        host = reachable_host(self.address[0])
+        key = self._trust.key if self._trust is not None else None
+        return str(Address(host, self.address[1], self.identity.peer_id.digest, key))
+
+    def start(self) -> None:
+        """Bind the port and serve in the background. OSError when the port cannot be had; harmless when started."""
+        if self._endpoint is not None:
+            return
+        host, port = self._listener
+        identity = self.identity
+        trust = self._trust
+        credentials = Credentials(
+            identity=identity,
+            suites=suites.preferred(self.config.ciphers),
+            groups=groups_of(self.config),
+            protocols=self.config.protocols,
+            access_key=trust.key if trust is not None else None,
+            identity_required=trust is not None and trust.needs_identity,
+        )
+        socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET)
+        endpoint = Endpoint(socket, self.config, credentials, identity.derive(derive_reset_secret))
+        endpoint.accept = self._on_accepted
+        self._endpoint = endpoint
+        self._stopping = False
+        self.address = socket.address
+
+    def serve_forever(self, stop_timeout: float | None = None) -> None:
+        """Start, and serve until `stop` is called (or Ctrl-C); then stop in good order."""
+        self.start()
+        try:
+            while self.started:
+                self._stopped.wait()
+        finally:
+            self.stop(stop_timeout)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Take no new connections, close the open ones, give handlers `timeout` seconds to end, then kill them.
+
+        Harmless when stopped. Nothing of the server is left afterwards: no greenlet, no socket.
+        """
+        endpoint = self._endpoint
+        if endpoint is None or self._stopping:
+            return
+        self._stopping = True
+        timeout = self.stop_timeout if timeout is None else timeout
+        deadline = clock.now() + timeout
+        endpoint.core.accepting = False
+        for connection in endpoint.connections():
+            if not connection.closed:
+                connection.core.close(clock.now(), int(Code.NO_ERROR), "the server stops")
+                endpoint.flush(connection.core)
+        for connection in endpoint.connections():
+            connection.wait_closed(max(0.0, deadline - clock.now()))
+        for connection in endpoint.connections():
+            connection.abort(int(Code.NO_ERROR), "the server stops")
+        self._spawner.stop(max(0.0, deadline - clock.now()))
+        endpoint.close()
+        self._endpoint = None
+        self._stopped.notify()
+
+    close = stop
+
+    def connections(self) -> list[Connection]:
+        """The open connections."""
+        return self._endpoint.connections() if self._endpoint is not None else []
+
+    # --- connections ---------------------------------------------------------------------------------------
+
+    def _on_accepted(self, connection: Connection) -> None:
+        connection.on_presented = self._on_presented
+        connection.on_connected = self._on_connected
+        self._update_accepting()
+
+    def _on_presented(self, connection: Connection, presented: Presented) -> None:
+        if self._trust is None:
+            connection.accept_peer()
+        else:
+            host, port = connection.remote_address[:2]
+            judge(connection, presented, self._trust, f"{host}:{port}")
+
+    def _on_connected(self, connection: Connection) -> None:
+        self.serve(connection)
+        self._update_accepting()
+
+    def _update_accepting(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.core.accepting = not self._stopping and not self._spawner.full()
+
+    def serve(self, connection: Connection) -> None:
+        """Run the handler on a new connection."""
+        if isinstance(self._handle, type) and issubclass(self._handle, Handler):
+            HandlerRunner(self._handle, self._spawner).start(connection)
+        else:
+            self._spawner.spawn(self._run, connection)
+
+    def _run(self, connection: Connection) -> None:
+        try:
+            self._handle(connection)
+        except Exception:
+            if connection.closed:
+                log.info("handler ended with its connection")
+            else:
+                log.exception("handler failed (peer %s)", connection.remote_address[0])
+            connection.abort(int(Code.INTERNAL), "")
+        except BaseException:
+            connection.abort(int(Code.NO_ERROR), "")
+            raise
+        else:
+            connection.close()
+
+
+class StreamServer(Server):
+    """Like `gevent.server.StreamServer`: `handle(stream, address)` for every stream that a client opens.
+
+    The stream is closed when `handle` returns. Clients `open_stream` on their connection, or many of them.
+    """
+
+    def __init__(
+        self, listener: Listener, handle: Callable[[Stream, tuple[Any, ...]], Any] | None = None, **options: Any
+    ) -> None:
+        if handle is None:
+            handle = self.handle
+        function = handle
+
+        class PerStream(Handler):
+            def handle_stream(self, stream: Stream) -> None:
+                function(stream, self.conn.remote_address)
+
+        super().__init__(listener, PerStream, **options)
+
+    def handle(self, stream: Stream, address: tuple[Any, ...]) -> None:
+        """Override this, or pass a function to the constructor."""
+        raise NotImplementedError("StreamServer needs a handle(stream, address)")
+
+
+def _make_pool(spawn: str | int | Pool | None) -> Pool | None:
+    if spawn is None or spawn == "default":
+        return None
+    if isinstance(spawn, Pool):
+        return spawn
+    if isinstance(spawn, int) and spawn > 0:
+        return Pool(spawn)
+    raise LocalError("spawn: 'default', a number of greenlets above 0, or a gevent Pool")
+
+
+def _parse_listener(listener: Listener) -> tuple[str, int]:
+    if isinstance(listener, int):
+        return "", check_port(listener)
+    if isinstance(listener, str):
+        name, colon, number = listener.rpartition(":")
+        if not colon or not number.isdigit():
+            raise LocalError(f"cannot listen on {listener!r}: write HOST:PORT")
+        return name.strip("[]"), check_port(int(number))
+    host, port = listener[0], listener[1]
+    return host, check_port(port)

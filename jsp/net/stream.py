@@ -1,0 +1,387 @@
+"""A stream as applications see it: it passes for a socket.
+
+`recv`, `recv_into`, `send`, `sendall`, `makefile`, `shutdown`, `settimeout` and the rest do what they do on a TCP
+socket, so `http.client`, `pywsgi` and the like run over it unchanged. Two things are more than a socket has:
+`reset` and `priority`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket as stdlib_socket
+from typing import TYPE_CHECKING, Any
+
+from jsp.engine.states import Receiving, Sending
+from jsp.engine.streams import Stream as InnerStream
+from jsp.errors import LocalError, StreamClosed, StreamReset, StreamStopped, Timeout
+from jsp.net import clock
+from jsp.net.waiting import Signal
+
+if TYPE_CHECKING:
+    from jsp.net.connection import Connection
+
+# Mutable data is copied in pieces of this size, so that no more than this and the send buffer is held twice.
+_PIECE = 256 * 1024
+
+SHUT_RD = stdlib_socket.SHUT_RD
+SHUT_WR = stdlib_socket.SHUT_WR
+SHUT_RDWR = stdlib_socket.SHUT_RDWR
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Stream:
+    """A reliable, ordered byte stream; in both directions unless it was opened `unidirectional`.
+
+    Attributes:
+        id: the stream's number on its connection.
+        inner: the engine's side; for the library.
+    """
+
+    # What socket code looks up.
+    family = stdlib_socket.AF_INET
+    type = stdlib_socket.SOCK_STREAM
+    proto = 0
+
+    def __init__(self, connection: Connection, inner: InnerStream) -> None:
+        self.id = inner.id
+        self.inner = inner
+        self.readable = Signal()
+        self.writable = Signal()
+        self._connection = connection
+        self._timeout: float | None = None
+        self._io_refs = 0
+        # Closed: no new calls. Released: the files made by makefile() are closed too, and the stream is over.
+        self._closed = False
+        self._released = False
+        self._read_shut = False
+
+    def __repr__(self) -> str:
+        return f"<jsp.Stream {self.id} of {self._connection!r}>"
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.reset(0)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection this stream belongs to."""
+        return self._connection
+
+    @property
+    def priority(self) -> int:
+        """Urgency of what this side sends, 0 (first) to 7 (last); 3 unless set."""
+        return self.inner.send.urgency if self.inner.send is not None else 3
+
+    @priority.setter
+    def priority(self, urgency: int) -> None:
+        if not 0 <= urgency <= 7:
+            raise LocalError("priority: 0 (first) to 7 (last)")
+        if self.inner.send is not None:
+            self._connection.core.set_urgency(self.inner, urgency)
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        """At least one byte and at most `bufsize`; b"" at the end.
+
+        Raises Timeout (see `settimeout`), StreamReset when the peer abandoned the stream, ConnectionClosed.
+        """
+        self._check_call(flags)
+        if not bufsize or self._wait_readable() == 0:
+            return b""
+        data = self._connection.core.read(self.inner, bufsize)
+        self._connection.changed_if_due()
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """Like `recv`, into `buffer`; returns how many bytes."""
+        self._check_call(flags)
+        view = memoryview(buffer).cast("B")
+        return self.read_into(view[:nbytes] if nbytes else view)
+
+    def _check_call(self, flags: int) -> None:
+        if flags:
+            raise LocalError("a stream has no flags for its calls")
+        if self._closed:
+            raise StreamClosed("the stream is closed")
+
+    def read_into(self, view: memoryview) -> int:
+        """`recv_into` for files made by `makefile`, which outlive `close`."""
+        if not len(view) or self._wait_readable() == 0:
+            return 0
+        size = self._connection.core.read_into(self.inner, view)
+        self._connection.changed_if_due()
+        return size
+
+    def _wait_readable(self) -> int:
+        """How many bytes can be read, waiting for the first; 0 at the end of the stream."""
+        connection = self._connection
+        connection.check_hub()
+        recv = self.inner.recv
+        if recv is None:
+            raise StreamStopped(f"stream {self.id} is for writing only")
+        deadline = None
+        while True:
+            if self._released:
+                raise StreamClosed("the stream is closed")
+            if self._read_shut:
+                return 0
+            size = recv.readable()
+            if size:
+                return size
+            if recv.state is Receiving.RESET or recv.reset_code >= 0:
+                code = recv.take_reset()
+                raise StreamReset(f"the peer abandoned the stream (code {code})", code)
+            if recv.at_end():
+                return 0
+            if connection.closed:
+                raise connection.closed_error()
+            deadline = self._wait(self.readable, deadline, "nothing to read")
+
+    def _wait(self, signal: Signal, deadline: float | None, what: str) -> float | None:
+        if self._timeout is None:
+            signal.wait()
+            return None
+        now = clock.now()
+        if deadline is None:
+            deadline = now + self._timeout
+        if self._timeout == 0:
+            raise BlockingIOError(errno.EAGAIN, what)
+        if now >= deadline or not signal.wait(deadline - now):
+            raise Timeout(f"{what} within {self._timeout:g} s")
+        return deadline
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def send(self, data: Buffer, flags: int = 0) -> int:
+        """Send some of `data`, at least one byte; returns how many. Raises Timeout, StreamStopped, ConnectionClosed."""
+        self._check_call(flags)
+        return self.write_some(memoryview(data).cast("B"))
+
+    def write_some(self, view: memoryview) -> int:
+        """`send` for files made by `makefile`, which outlive `close`."""
+        if not len(view):
+            return 0
+        size = min(len(view), self._wait_writable())
+        self._write(bytes(view[:size]))
+        return size
+
+    def sendall(self, data: Buffer, flags: int = 0) -> None:
+        """Send all of `data`, waiting whenever the send buffer is full. Raises as `send` does."""
+        self._check_call(flags)
+        if type(data) is bytes:
+            # Immutable, so the engine can keep the very same bytes until they are acknowledged.
+            if data:
+                self._wait_writable()
+                self._write(data)
+                if len(data) > self._limit():
+                    self._wait_writable()
+            return
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), _PIECE):
+            self._wait_writable()
+            self._write(bytes(view[start : start + _PIECE]))
+
+    def _write(self, data: bytes) -> None:
+        assert self.inner.send is not None
+        self.inner.send.write(data)
+        self._connection.changed()
+
+    def _limit(self) -> int:
+        return self._connection.core.config.send_buffer
+
+    def _wait_writable(self) -> int:
+        """Bytes that the send buffer takes, waiting until there is room."""
+        connection = self._connection
+        connection.check_hub()
+        send = self.inner.send
+        if send is None:
+            raise StreamStopped(f"stream {self.id} is for reading only")
+        deadline = None
+        while True:
+            if self._released:
+                raise StreamClosed("the stream is closed")
+            if send.stop_code >= 0:
+                raise StreamStopped(f"the peer reads no more (code {send.stop_code})", send.stop_code)
+            if send.state is not Sending.OPEN:
+                raise StreamStopped("the stream was shut down for writing")
+            if connection.closed or connection.closing:
+                raise connection.closed_error()
+            room = self._limit() - send.unsent()
+            if room > 0:
+                return room
+            connection.core.streams.want_writable(self.inner)
+            deadline = self._wait(self.writable, deadline, "the send buffer stayed full")
+
+    # --- ends ----------------------------------------------------------------------------------------------
+
+    def shutdown(self, how: int) -> None:
+        """End one direction: SHUT_WR sends the end of the stream, SHUT_RD stops reading."""
+        self._connection.check_hub()
+        if self._closed:
+            raise StreamClosed("the stream is closed")
+        if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+            raise LocalError("shutdown: SHUT_RD, SHUT_WR or SHUT_RDWR")
+        if how in (SHUT_WR, SHUT_RDWR) and self.inner.send is not None:
+            self.inner.send.finish()
+        if how in (SHUT_RD, SHUT_RDWR):
+            self._stop_reading()
+        self._connection.changed()
+
+    def _stop_reading(self) -> None:
+        self._read_shut = True
+        if self.inner.recv is not None:
+            self.inner.recv.stop(0)
+            self._connection.core.streams.touch(self.inner)
+        self.readable.notify()
+
+    def reset(self, error_code: int = 0) -> None:
+        """Abandon the stream: what is not yet delivered is lost, and the peer's calls raise StreamReset."""
+        self._connection.check_hub()
+        if self._released:
+            return
+        if self.inner.send is not None:
+            self.inner.send.reset(error_code)
+        self._release()
+
+    def close(self) -> None:
+        """Send the end of the stream and read no more. Waits for files made by `makefile`, as sockets do."""
+        self._closed = True
+        if self._io_refs <= 0 and not self._released:
+            self._release()
+
+    def _release(self) -> None:
+        self._closed = self._released = True
+        connection = self._connection
+        connection.check_hub()
+        if self.inner.send is not None and not connection.closed:
+            self.inner.send.finish()
+        self._stop_reading()
+        self.writable.notify()
+        connection.release(self)
+        connection.changed()
+
+    def detach(self) -> int:
+        raise OSError(errno.EOPNOTSUPP, "a stream has no file descriptor to give away")
+
+    # --- what sockets have ---------------------------------------------------------------------------------
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Seconds that each later call may wait; None: for ever; 0: do not wait (BlockingIOError)."""
+        if timeout is not None and timeout < 0:
+            raise LocalError("timeout: seconds from 0 on, or None")
+        self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        return self._timeout
+
+    def setblocking(self, flag: bool) -> None:
+        self._timeout = None if flag else 0.0
+
+    def getblocking(self) -> bool:
+        return self._timeout != 0
+
+    def fileno(self) -> int:
+        raise OSError(errno.EBADF, "a stream shares its connection's socket and has no file descriptor of its own")
+
+    def getpeername(self) -> tuple[Any, ...]:
+        return self._connection.remote_address
+
+    def getsockname(self) -> tuple[Any, ...]:
+        return self._connection.local_address
+
+    def setsockopt(self, level: int, option: int, value: Any, *rest: Any) -> None:
+        """TCP_NODELAY, SO_KEEPALIVE and their like are accepted: a stream has no Nagle, and needs no probes."""
+
+    def getsockopt(self, level: int, option: int, buflen: int = 0) -> int | bytes:
+        return 0 if not buflen else bytes(buflen)
+
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int = -1,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:
+        """A file over the stream, as `socket.makefile` gives; closing the stream waits for it."""
+        if not set(mode) <= {"r", "w", "b"}:
+            raise ValueError(f"invalid mode {mode!r} (only r, w, b allowed)")
+        reading = "r" in mode or "w" not in mode
+        writing = "w" in mode
+        raw = _StreamIO(self, reading, writing)
+        self._io_refs += 1
+        size = io.DEFAULT_BUFFER_SIZE if buffering < 0 else buffering
+        if size == 0:
+            if "b" not in mode:
+                raise ValueError("unbuffered streams must be binary")
+            return raw
+        buffer: Any
+        if reading and writing:
+            buffer = io.BufferedRWPair(raw, raw, size)
+        elif reading:
+            buffer = io.BufferedReader(raw, size)
+        else:
+            buffer = io.BufferedWriter(raw, size)
+        if "b" in mode:
+            return buffer
+        return io.TextIOWrapper(buffer, encoding, errors, newline)
+
+    def drop_file(self) -> None:
+        """A file made by `makefile` was closed."""
+        self._io_refs -= 1
+        if self._closed and self._io_refs <= 0 and not self._released:
+            self._release()
+
+
+class _StreamIO(io.RawIOBase):
+    """Raw file over a stream (the counterpart of `socket.SocketIO`)."""
+
+    def __init__(self, stream: Stream, reading: bool, writing: bool) -> None:
+        super().__init__()
+        self._stream: Stream | None = stream
+        self._reading = reading
+        self._writing = writing
+
+    def readable(self) -> bool:
+        return self._reading
+
+    def writable(self) -> bool:
+        return self._writing
+
+    def _open_stream(self) -> Stream:
+        if self._stream is None:
+            raise ValueError("I/O operation on closed file")
+        return self._stream
+
+    def readinto(self, buffer: Any) -> int | None:
+        stream = self._open_stream()
+        try:
+            return stream.read_into(memoryview(buffer).cast("B"))
+        except BlockingIOError:
+            return None
+
+    def write(self, data: Any) -> int | None:
+        stream = self._open_stream()
+        try:
+            return stream.write_some(memoryview(data).cast("B"))
+        except BlockingIOError:
+            return None
+
+    def fileno(self) -> int:
+        return self._open_stream().fileno()
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            stream, self._stream = self._stream, None
+            if stream is not None:
+                stream.drop_file()

@@ -1,0 +1,46 @@
+"""Greenlets that wait for something to happen on a connection."""
+
+from __future__ import annotations
+
+from gevent import get_hub
+from gevent.hub import Waiter
+
+_TIMED_OUT = object()
+
+
+class Signal:
+    """Something that happens again and again; wakes all who wait for it, once each time.
+
+    A waiter must check its condition again: by the time it runs, another one may have used up the news.
+    """
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: list[Waiter[object]] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the next `notify`; False when `timeout` seconds passed first."""
+        hub = get_hub()
+        waiter: Waiter[object] = Waiter(hub)
+        self._waiters.append(waiter)
+        timer = None
+        if timeout is not None:
+            timer = hub.loop.timer(max(timeout, 0.0))
+            timer.start(waiter.switch, _TIMED_OUT)
+        try:
+            return waiter.get() is not _TIMED_OUT
+        finally:
+            if timer is not None:
+                timer.stop()
+                timer.close()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def notify(self) -> None:
+        """Wake everybody who waits now, in the next turn of the loop."""
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            run_callback = get_hub().loop.run_callback
+            for waiter in waiters:
+                run_callback(waiter.switch, None)
