@@ -1,0 +1,1 @@
+"""Tests. Each folder mirrors one of `jsp/`; `sim` holds the simulated network."""

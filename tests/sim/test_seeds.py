@@ -1,0 +1,21 @@
+"""Random scenarios. `make sim SEEDS=100000` runs as many as you like; `JSP_SEED=n` starts elsewhere."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.sim.scenario import run_seed
+
+_BASE = int(os.environ.get("JSP_SEED", "0"))
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_seeds(block: int) -> None:
+    for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
+        try:
+            run_seed(seed)
+        except BaseException:
+            print(f"failing seed: {seed}")
+            raise
