@@ -224,7 +224,9 @@ class EndpointCore:
                 break
             if pos == start:
                 dcid = header.dcid
-                connection = self._route_long(now, wall_time, header, received, slots.data, end - start)
+                if header.version not in VERSIONS:
+                    return self._handle_version(now, header, received, slots.data, end - start)
+                connection = self._route_long(now, wall_time, header, received, end - start)
                 if connection is None:
                     break
                 connection.on_datagram_received(end - start)
@@ -255,32 +257,33 @@ class EndpointCore:
         return connection
 
     def _route_long(
-        self, now: float, wall_time: float, header: LongHeader, received: Received, data: bytearray, size: int
+        self, now: float, wall_time: float, header: LongHeader, received: Received, size: int
     ) -> ConnectionCore | None:
-        route = self._routes.get(header.dcid)
-        connection = route[0] if route else self._initial_routes.get(header.dcid)
-        if header.version not in VERSIONS:
-            self._handle_version(now, header, received, data, size, connection)
-            return None
+        connection = self._find_long(header)
         if connection is None and header.type == TYPE_INITIAL and self.credentials is not None:
             connection = self._accept(now, wall_time, header, received, size)
         if connection is None:
             self.dropped += 1
         return connection
 
+    def _find_long(self, header: LongHeader) -> ConnectionCore | None:
+        route = self._routes.get(header.dcid)
+        return route[0] if route else self._initial_routes.get(header.dcid)
+
     def _handle_version(
-        self, now: float, header: LongHeader, received: Received, data: bytearray, size: int,
-        connection: ConnectionCore | None,
-    ) -> None:  # fmt: skip
+        self, now: float, header: LongHeader, received: Received, data: bytearray, size: int
+    ) -> ConnectionCore | None:
+        """A version we do not speak: answered with ours, or itself such an answer."""
         if header.version == VERSION_NEGOTIATION:
+            connection = self._find_long(header)
             if connection is not None and not connection.server:
                 self._on_version_negotiation(now, header, data, connection)
-            return
+            return connection
         self.dropped += 1
-        if self.credentials is None or size < INITIAL_DATAGRAM_MIN or not self._may_reply(now):
-            return
-        reply = encode_version_negotiation(header.scid, header.dcid, self._entropy(1)[0], VERSIONS)
-        self._replies.append(Transmit(received.remote, reply, len(reply), received.local))
+        if self.credentials is not None and size >= INITIAL_DATAGRAM_MIN and self._may_reply(now):
+            reply = encode_version_negotiation(header.scid, header.dcid, self._entropy(1)[0], VERSIONS)
+            self._replies.append(Transmit(received.remote, reply, len(reply), received.local))
+        return None
 
     def _on_version_negotiation(
         self, now: float, header: LongHeader, data: bytearray, connection: ConnectionCore

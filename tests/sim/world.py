@@ -216,6 +216,8 @@ def check_window(connection: ConnectionCore, before: dict[int, tuple[int, int]])
 
 def check_invariants(connection: ConnectionCore) -> None:
     """What must hold after every step (docs/spec.md section 14)."""
+    if connection.is_closed():
+        return
     assert 0 <= connection.credit.used <= connection.credit.limit or not connection.confirmed
     if connection.scheduler.credit_blocked:
         assert connection.credit.blocked_at >= 0 or connection.has_frames(), "blocked, and the peer was not told"

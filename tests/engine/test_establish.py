@@ -1,0 +1,220 @@
+"""From the first packet to an open connection: loss, refusals, limits on what strangers get."""
+
+from __future__ import annotations
+
+import pytest
+
+from jsp.config import Config
+from jsp.crypto.handshake import Credentials
+from jsp.crypto.identity import Identity
+from jsp.engine.events import (
+    Closed,
+    Connected,
+    PeerPresented,
+    StreamReadable,
+)
+from jsp.engine.states import State
+from jsp.errors import Code
+from tests.sim.link import LinkSpec
+from tests.sim.world import CLIENT_SEED, SERVER_SEED, World, confirmed_peer, connected, pair
+
+SERVER_ID = Identity.from_seed(SERVER_SEED)
+CLIENT_ID = Identity.from_seed(CLIENT_SEED)
+
+
+def test_handshake_takes_one_round_trip_and_names_the_server() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    assert c.peer_id == SERVER_ID.peer_id
+    assert s.peer_id is None
+    assert [type(e) for _, e in client.received] == [PeerPresented, Connected]
+    # The client is open after one round trip; the server half of one later.
+    assert c.negotiated == s.negotiated | {"signature": "ed25519"}
+    assert c.keying is None
+    assert s.keying is None
+
+
+def test_client_with_identity_is_open_only_when_the_server_took_it() -> None:
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.05))
+    c = client.connect(credentials=Credentials(identity=CLIENT_ID))
+    world.run_until(lambda: c.lifecycle.state is State.OPEN)
+    assert world.now == pytest.approx(0.2, abs=0.01)  # two round trips
+    s = server.accepted[0]
+    assert s.peer_id == CLIENT_ID.peer_id
+
+
+def test_first_reply_byte_comes_after_two_round_trips() -> None:
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.05))
+    c = client.connect()
+
+    def answer(core, event) -> None:  # type: ignore[no-untyped-def]
+        if isinstance(event, StreamReadable):
+            stream = core.streams.streams[event.stream_id]
+            assert core.read(stream, 100) == b"request"
+            stream.send.write(b"reply")
+
+    server.handler = answer
+    world.run_until(lambda: c.lifecycle.state is State.OPEN)
+    stream = c.open_stream()
+    stream.send.write(b"request")
+    client.flush(c)
+    world.run_until(lambda: stream.recv.readable() > 0)
+    assert world.now == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_any_lost_handshake_datagram_costs_little(index: int, direction: str) -> None:
+    world = World()
+    lossy = LinkSpec(delay=0.05, drop=frozenset({index}))
+    clean = LinkSpec(delay=0.05)
+    _, _, c, s = connected(world, lossy if direction == "up" else clean, lossy if direction == "down" else clean)
+    # At worst the first flight is lost: one probe timeout of the initial RTT estimate, one second.
+    assert world.now < 1.5
+    assert c.confirmed
+    assert s.confirmed
+
+
+def test_packets_ahead_of_their_keys_wait_for_them() -> None:
+    # The server's Handshake packets overtake its ServerHello: nothing is lost for it.
+    world = World()
+    _, server, c, s = connected(world, LinkSpec(delay=0.05), LinkSpec(delay=0.05, reorder=0.9))
+    assert c.confirmed
+
+
+def test_client_that_offers_another_version_is_told_ours() -> None:
+    world = World()
+    client, server = pair(world)
+    reply: list[bytes] = []
+    server.default_link.tap = reply.append
+    datagram = bytes([0xC0]) + b"\x0a\x0a\x0a\x0a" + b"\x08destcid8" + b"\x04srcc" + bytes(1300)
+    server.receive(datagram, client.address)
+    assert reply[0][1:5] == bytes(4)
+    assert b"JSP\x01" in reply[0]
+    # Never as an answer to a short one, nor to its own kind.
+    server.receive(datagram[:600], client.address)
+    server.receive(reply[0], client.address)
+    assert len(reply) == 1
+
+
+def test_version_negotiation_without_a_common_version_ends_the_attempt() -> None:
+    world = World()
+    client, _ = pair(world, LinkSpec(loss=1.0))
+    c = client.connect()
+    forged = bytes([0xC0]) + bytes(4) + b"\x04" + c.scid + b"\x08" + c.original_dcid + b"\x0a\x0a\x0a\x0a"
+    client.receive(forged.replace(c.original_dcid, b"wrongcid"), ("198.51.100.1", 4433))
+    assert not c.is_closed()
+    client.receive(forged, ("198.51.100.1", 4433))
+    assert client.events(Closed)[0].code == Code.VERSION
+
+
+def test_server_never_sends_more_than_three_times_what_it_got() -> None:
+    # A spoofed address sends the first datagram only.
+    world = World()
+    client, server = pair(world)
+    up: list[bytes] = []
+    down: list[int] = []
+    client.default_link.tap = up.append
+    client.default_link.blackhole = True
+    server.default_link.tap = lambda data: down.append(len(data))
+    client.connect()
+    for datagram in up[:2]:
+        server.receive(datagram, client.address)
+    got = sum(len(d) for d in up[:2])
+    world.run_for(9.0)
+    assert 0 < sum(down) <= 3 * got
+
+
+def test_blocked_server_is_unblocked_by_the_clients_probes() -> None:
+    # The client's second ClientHello datagram is lost, and the server's answer needs all its credit.
+    world = World()
+    _, _, c, s = connected(
+        world, LinkSpec(delay=0.02, drop=frozenset({1})), LinkSpec(delay=0.02, drop=frozenset({0, 1}))
+    )
+    assert c.confirmed
+    assert s.confirmed
+
+
+def test_damaged_first_datagram_does_not_occupy_the_connection_id() -> None:
+    world = World()
+    client, server = pair(world)
+    up: list[bytes] = []
+    client.default_link.tap = up.append
+    client.default_link.blackhole = True
+    c = client.connect()
+    damaged = bytearray(up[0])
+    damaged[16] ^= 1  # in the client's connection id
+    server.receive(bytes(damaged), client.address)
+    assert not server.core.connections
+    client.default_link.blackhole = False
+    confirmed_peer(world, c, server)
+
+
+def test_server_that_is_full_says_so() -> None:
+    world = World()
+    client, server = pair(world)
+    server.core.accepting = False
+    c = client.connect()
+    world.run_until(lambda: c.is_closed())
+    closed = client.events(Closed)[0]
+    assert (closed.code, closed.by_peer) == (Code.REFUSED, True)
+
+
+def test_refused_peer_hears_that_it_is_unknown() -> None:
+    world = World()
+    client, server = pair(world, server_credentials=Credentials(identity=SERVER_ID, identity_required=True))
+    server.accept = lambda presented: False
+    c = client.connect(credentials=Credentials(identity=CLIENT_ID))
+    world.run_until(lambda: c.is_closed())
+    assert client.events(Closed)[0].code == Code.UNKNOWN_PEER
+    assert not client.events(Connected)
+    assert not server.events(Connected)
+
+
+def test_client_that_does_not_like_the_server_sends_nothing_of_itself() -> None:
+    world = World()
+    client, server = pair(world)
+    client.accept = lambda presented: False
+    c = client.connect(credentials=Credentials(identity=CLIENT_ID))
+    world.run_until(lambda: c.is_closed() and bool(server.events(Closed)))
+    assert server.accepted[0].peer_id is None
+    assert not server.events(PeerPresented)
+
+
+@pytest.mark.parametrize(
+    ("key", "code"), [(b"k" * 16, None), (b"x" * 16, Code.ACCESS_DENIED), (None, Code.ACCESS_DENIED)]
+)
+def test_access_key(key: bytes | None, code: Code | None) -> None:
+    world = World()
+    client, server = pair(world, server_credentials=Credentials(identity=SERVER_ID, access_key=b"k" * 16))
+    wire: list[bytes] = []
+    client.default_link.tap = wire.append
+    c = client.connect(credentials=Credentials(access_key=key))
+    world.run_until(lambda: c.confirmed or c.is_closed())
+    if code is None:
+        assert client.events(Connected)
+        assert server.events(PeerPresented)[0].presented.access_proven
+    else:
+        assert client.events(Closed)[0].code == code
+        assert not client.events(Connected)
+    assert all(b"k" * 16 not in data for data in wire)
+
+
+def test_identity_required_and_none_given() -> None:
+    world = World()
+    client, _ = pair(world, server_credentials=Credentials(identity=SERVER_ID, identity_required=True))
+    c = client.connect()
+    world.run_until(lambda: c.is_closed())
+    assert client.events(Closed)[0].code == Code.IDENTITY_REQUIRED
+
+
+def test_silent_server_means_a_timeout() -> None:
+    world = World()
+    client, server = pair(world, LinkSpec(loss=1.0), client_config=Config(handshake_timeout=5.0))
+    c = client.connect()
+    world.run_until(lambda: c.is_closed())
+    assert world.now == pytest.approx(5.0)
+    assert client.events(Closed)[0].code == Code.HANDSHAKE_TIMEOUT
+    assert not client.core.connections

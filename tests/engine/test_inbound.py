@@ -1,0 +1,103 @@
+"""Frames that break the rules (docs/spec.md section 12; N numbers name the case)."""
+
+from __future__ import annotations
+
+import pytest
+
+from jsp.config import KIB
+from jsp.crypto.handshake import Credentials
+from jsp.engine.events import StreamReadable
+from jsp.errors import Code
+from jsp.wire import frames as f
+from jsp.wire.packet import TYPE_INITIAL, encode_long_header
+from tests.sim.hostile import Pair, closed_with, frames, seal, send_frames
+from tests.sim.world import CLIENT, World, pair
+
+SID = 0  # the client's first bidirectional stream
+VIOLATIONS: list[tuple[str, bytes, Code]] = [
+    ("N76 ACK of a packet never sent", frames((f.ACK, 0, 100_000, 0, 0, 0)), Code.PROTOCOL_VIOLATION),
+    ("N77 ACK range below zero", frames((f.ACK, 0, 3, 0, 1, 0, 5, 0)), Code.FRAME_ENCODING),
+    ("N77 too many ACK ranges", frames((f.ACK, 0, 9, 0, 10_000, 0)), Code.FRAME_ENCODING),
+    ("truncated STREAM", frames((f.STREAM | f.STREAM_LEN, 0, 500), b"x"), Code.FRAME_ENCODING),
+    ("N80 stream above the limit", frames((f.STREAM, 4 << 2), b"x"), Code.STREAM_LIMIT),
+    ("N80 stream above the limit by RESET", frames((f.RESET, 4 << 2, 0, 0)), Code.STREAM_LIMIT),
+    ("stream that only the server may open", frames((f.STREAM, 1), b"x"), Code.STREAM_STATE),
+    ("data on a stream that only the server writes", frames((f.STREAM, 3), b"x"), Code.STREAM_STATE),
+    ("MAX_STREAM_DATA for what the server cannot write", frames((f.MAX_STREAM_DATA, 2, 5)), Code.STREAM_STATE),
+    ("STOP for what the server cannot write", frames((f.STOP, 2, 0)), Code.STREAM_STATE),
+    ("beyond the stream's credit", frames((f.STREAM | f.STREAM_OFF, SID, 64 * KIB), b"x"), Code.FLOW_CONTROL),
+    ("RESET beyond the credit", frames((f.RESET, SID, 0, 1 << 40)), Code.FLOW_CONTROL),
+    (
+        "N80 the end moves",
+        frames((f.STREAM | f.STREAM_FIN | f.STREAM_LEN, SID, 1), b"x", (f.STREAM | f.STREAM_FIN, SID), b"xy"),
+        Code.FINAL_SIZE,
+    ),
+    (
+        "N80 data behind the end",
+        frames((f.STREAM | f.STREAM_FIN | f.STREAM_LEN, SID, 1), b"x", (f.STREAM | f.STREAM_OFF, SID, 9), b"y"),
+        Code.FINAL_SIZE,
+    ),
+    ("MAX_STREAMS out of range", frames((f.MAX_STREAMS_BIDI, 1 << 61)), Code.FRAME_ENCODING),
+    ("N75 RETIRE of an id never given", frames((f.RETIRE_CID, 0, 99)), Code.PROTOCOL_VIOLATION),
+    ("NEW_CID without an id", frames((f.NEW_CID, 0, 1, 0), b"\x00" + bytes(16)), Code.FRAME_ENCODING),
+    ("NEW_CID retiring its own future", frames((f.NEW_CID, 0, 1, 5), b"\x04aaaa" + bytes(16)), Code.FRAME_ENCODING),
+    ("N82 HANDSHAKE_DONE to a server", frames((f.HANDSHAKE_DONE,)), Code.PROTOCOL_VIOLATION),
+    ("CRYPTO after the handshake", frames((f.CRYPTO, 0, 1), b"x"), Code.UNEXPECTED_MESSAGE),
+    ("message above the limit", frames((f.MESSAGE | f.MESSAGE_FRAGMENT, 0, 0, 200_000), b"x"), Code.MESSAGE_LIMIT),
+    ("fragment outside its message", frames((f.MESSAGE | f.MESSAGE_FRAGMENT, 0, 5, 3), b"x"), Code.FRAME_ENCODING),
+    (
+        "contradicting modes",
+        frames((f.MESSAGE | f.MESSAGE_BEST_EFFORT | f.MESSAGE_PARTIAL, 0), b"x"),
+        Code.FRAME_ENCODING,
+    ),
+    (
+        "a message changes its size",
+        frames((f.MESSAGE | 3, 0, 0, 10, 1), b"x", (f.MESSAGE | 3, 0, 1, 11, 1), b"x"),
+        Code.PROTOCOL_VIOLATION,
+    ),
+    (
+        "two messages with one place",
+        frames((f.MESSAGE | 5, 0, 0, 1), b"x", (f.MESSAGE | 5, 1, 0, 1), b"y"),
+        Code.PROTOCOL_VIOLATION,
+    ),
+    ("close reason too long", frames((f.CLOSE, 0, 65), bytes(65)), Code.FRAME_ENCODING),
+    ("extension frame that runs over", frames((0x41, 500), b"x"), Code.FRAME_ENCODING),
+    ("extension number in too many bytes", frames(b"\x40\x01"), Code.FRAME_ENCODING),
+]
+
+
+@pytest.mark.parametrize(("payload", "code"), [v[1:] for v in VIOLATIONS], ids=[v[0] for v in VIOLATIONS])
+def test_violation_ends_the_connection(ends: Pair, payload: bytes, code: Code) -> None:
+    world, client, server, c, s = ends
+    send_frames(client, c, payload)
+    world.run_for(0.1)
+    assert closed_with(server) == code
+    world.run_until(lambda: c.is_closed())
+    assert c.lifecycle.closed.code == code
+
+
+def test_n04_reserved_bits_under_a_valid_seal(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    client._send(seal(c, frames((f.PING,)), header_bits=0x10), c.paths[0].remote)
+    world.run_for(0.1)
+    assert closed_with(server) == Code.PROTOCOL_VIOLATION
+
+
+def test_n45_application_frames_in_the_handshake() -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.core.connect(0.0, 1e9, ("198.51.100.1", 4433), Credentials())
+    level = c.keying.levels[f.INITIAL]
+    level.outgoing.write(b"")
+    payload = frames((f.STREAM, 0), b"early").ljust(1170, b"\x00")
+    header = encode_long_header(TYPE_INITIAL, c.original_dcid, c.scid, 0, len(payload) + 16)
+    server.receive(header + level.seal_keys.seal(header, 0, payload), CLIENT)
+    assert closed_with(server) == Code.PROTOCOL_VIOLATION
+
+
+def test_unknown_extension_frames_are_passed_over(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    send_frames(client, c, frames((0x4321, 3), b"abc", (f.STREAM, SID), b"data"))
+    world.run_for(0.1)
+    assert server.events(StreamReadable)
+    assert not s.is_closed()

@@ -1,0 +1,164 @@
+"""Time, keys and ends of a connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from jsp.config import Config
+from jsp.crypto.identity import Identity
+from jsp.engine.events import (
+    Closed,
+    PingAnswered,
+    StreamReadable,
+)
+from jsp.engine.message import RELIABLE
+from jsp.errors import Code
+from tests.sim.link import LinkSpec
+from tests.sim.traffic import Plan, run_plan
+from tests.sim.world import CLIENT_SEED, SERVER_SEED, World, connected
+
+SERVER_ID = Identity.from_seed(SERVER_SEED)
+CLIENT_ID = Identity.from_seed(CLIENT_SEED)
+
+
+def test_ping_measures_the_round_trip() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    token = c.ping()
+    client.flush(c)
+    world.run_until(lambda: bool(client.events(PingAnswered)))
+    answer = client.events(PingAnswered)[0]
+    assert answer.token == token
+    assert 0.1 <= answer.rtt + 1e-9 <= 0.1 + s.config.max_ack_delay + 0.001
+
+
+def test_silence_ends_an_idle_connection_without_a_word() -> None:
+    world = World()
+    client, server, c, s = connected(world, client_config=Config(idle_timeout=7.0))
+    sent = client.default_link.sent
+    world.run_until(lambda: c.is_closed() and s.is_closed())
+    assert 7.0 <= world.now < 8.0
+    assert client.events(Closed)[0].code == Code.IDLE
+    assert client.default_link.sent == sent
+    assert not server.core.connections
+
+
+def test_keep_alive_keeps_it_open() -> None:
+    world = World()
+    client, server, c, s = connected(world, client_config=Config(idle_timeout=5.0, keep_alive=2.0))
+    world.run_for(60.0)
+    assert not c.is_closed()
+    assert not s.is_closed()
+
+
+def test_idle_connection_sets_one_timer_and_sends_nothing() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    world.run_for(1.0)
+    sent = client.default_link.sent + server.default_link.sent
+    world.run_for(25.0)
+    assert client.default_link.sent + server.default_link.sent == sent
+
+
+def test_close_delivers_what_was_written() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02, loss=0.1))
+    content = bytes(range(256)) * 400
+    stream = c.open_stream()
+    stream.send.write(content)
+    stream.send.finish()
+    c.send_message(world.now, b"last words", RELIABLE, False)
+    c.close(world.now, 5, "done")
+    client.flush(c)
+    got = bytearray()
+
+    def read(core, event) -> None:  # type: ignore[no-untyped-def]
+        if isinstance(event, StreamReadable):
+            got.extend(core.read(core.streams.streams[event.stream_id], 1 << 20))
+
+    server.handler = read
+    world.run_until(lambda: s.is_closed())
+    assert bytes(got) == content
+    assert s.recv_messages.read().data == b"last words"
+    assert server.events(Closed) == [Closed(5, "done", by_peer=True, application=True)]
+
+
+def test_close_gives_up_on_a_peer_that_does_not_answer() -> None:
+    world = World()
+    client, server, c, s = connected(world, client_config=Config(close_timeout=2.0))
+    client.default_link.blackhole = True
+    c.open_stream().send.write(b"never arrives")
+    c.close(world.now, 0, "")
+    client.flush(c)
+    begin = world.now
+    world.run_until(lambda: c.is_closed())
+    assert world.now - begin == pytest.approx(2.0)
+
+
+def test_closing_side_answers_a_peer_that_goes_on_talking_but_less_and_less() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    client.default_link.blackhole = True
+    c.close_now(world.now, 3, "enough", application=True)
+    client.flush(c)
+    client.default_link.blackhole = False
+    sent = client.default_link.sent
+    for _ in range(20):
+        s.ping()
+        server.flush(s)
+    world.run_until(lambda: s.is_closed())
+    world.run_until(lambda: not client.core.connections)
+    assert 1 <= client.default_link.sent - sent <= 5
+    assert s.lifecycle.closed.code == 3
+
+
+def test_key_updates_go_on_under_loss_and_reordering() -> None:
+    world = World(4)
+    client, server, c, s = connected(world, LinkSpec(delay=0.01, loss=0.03, reorder=0.05))
+    for core in (c, s):
+        core.keys.seal.update_at = 20
+    plan = Plan(4)
+    plan.streams = [[(300_000, False)], [(300_000, False)]]
+    run_plan(client, server, c, s, plan)
+    assert c.keys.updates >= 2
+    assert s.keys.updates >= 2
+    assert c.keys.seal.phase == s.keys.open.phase
+
+
+def test_used_up_keys_end_the_connection() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    c.keys.seal.sealed = 1 << 40
+    c.keys.open.phase ^= 1  # as if the peer did not follow
+    c.open_stream()
+    client.flush(c)
+    assert client.events(Closed)[0].code == Code.AEAD_LIMIT
+
+
+def test_stateless_reset_of_a_restarted_server_is_believed() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    server.core._routes.clear()  # as after a restart with the same identity
+    c.open_stream()
+    client.flush(c)
+    world.run_until(lambda: c.is_closed())
+    assert client.events(Closed)[0].by_peer
+    assert world.now < 1.0
+
+
+def test_connection_id_changes_after_long_silence() -> None:
+    world = World()
+    client, server, c, s = connected(
+        world, client_config=Config(idle_timeout=None), server_config=Config(idle_timeout=None)
+    )
+    world.run_for(0.5)
+    old = c.paths[0].remote_cids.current
+    world.run_for(61.0)
+    c.ping()
+    client.flush(c)
+    world.run_for(1.0)
+    new = c.paths[0].remote_cids.current
+    assert new != old
+    assert old not in server.core._routes
+    assert new in server.core._routes
+    assert client.events(PingAnswered)

@@ -1,0 +1,135 @@
+"""Messages in all delivery modes."""
+
+from __future__ import annotations
+
+import pytest
+
+from jsp.config import Config
+from jsp.crypto.identity import Identity
+from jsp.engine.events import (
+    MessagesWritable,
+)
+from jsp.engine.message import BEST_EFFORT, RELIABLE, PartiallyReliable
+from jsp.errors import MessageTooLarge
+from tests.sim.link import LinkSpec
+from tests.sim.traffic import Plan, run_plan
+from tests.sim.world import CLIENT_SEED, SERVER_SEED, World, connected
+
+SERVER_ID = Identity.from_seed(SERVER_SEED)
+CLIENT_ID = Identity.from_seed(CLIENT_SEED)
+
+
+def test_messages_of_all_sizes_and_modes_on_a_clean_link() -> None:
+    world = World()
+    plan = Plan(3)
+    for i, size in enumerate((0, 1, 1000, 1150, 1160, 5000, 200_000)):
+        for j, mode in enumerate(
+            (RELIABLE, BEST_EFFORT, PartiallyReliable(ttl=60), PartiallyReliable(max_retransmits=0))
+        ):
+            for ordered in (False, True):
+                plan.messages[1].append((f"{i}/{j}/{ordered}".encode() + bytes(size), mode, ordered))
+    client, server, c, s = connected(world)
+    _, server_side = run_plan(client, server, c, s, plan)
+    world.run_for(1.0)
+    assert len(server_side.messages) == len(plan.messages[1])
+    assert c.credit.used == s.window.received
+    assert s.window.held() == 0
+
+
+def test_lost_unordered_message_does_not_hold_up_the_next() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    c.send_message(world.now, b"first", RELIABLE, False)
+    client.flush(c)
+    c.send_message(world.now, b"second", RELIABLE, False)
+    client.flush(c)
+    world.run_for(0.06)
+    assert s.recv_messages.read().data == b"second"
+    world.run_until(lambda: bool(s.recv_messages.ready))
+    assert s.recv_messages.read().data == b"first"
+
+
+def test_ordered_messages_keep_their_order_and_skip_the_abandoned() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    c.send_message(world.now, b"lost", PartiallyReliable(max_retransmits=0), True)
+    client.flush(c)
+    c.send_message(world.now, b"after", RELIABLE, True)
+    client.flush(c)
+    world.run_for(0.06)
+    assert s.recv_messages.read() is None
+    world.run_until(lambda: bool(s.recv_messages.ready))
+    assert s.recv_messages.read().data == b"after"
+    world.run_for(1.0)
+    assert c.send_messages.expired == 1
+    assert c.credit.used == s.window.received
+    assert s.window.held() == 0
+
+
+def test_message_past_its_time_is_not_sent() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02, rate=100_000, queue=8_000))
+    c.open_stream().send.write(bytes(100_000))
+    c.send_message(world.now, bytes(50_000), PartiallyReliable(ttl=0.1), False)
+    client.flush(c)
+    world.run_for(5.0)
+    assert c.send_messages.expired == 1
+    assert not s.recv_messages.ready
+    assert not s.recv_messages._partial
+    assert c.send_messages.queued_bytes == 0
+
+
+def test_partly_reliable_message_is_sent_again_as_often_as_allowed() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    sent = client.default_link.sent
+    client.default_link.spec.drop = frozenset({sent, sent + 1})
+    c.send_message(world.now, b"three tries", PartiallyReliable(max_retransmits=5), False)
+    client.flush(c)
+    world.run_until(lambda: bool(s.recv_messages.ready))
+    assert s.recv_messages.read().data == b"three tries"
+
+
+def test_best_effort_messages_beyond_the_queue_are_dropped_and_counted() -> None:
+    world = World()
+    client, server, c, s = connected(world, server_config=Config(best_effort_queue=10_000))
+    for i in range(50):
+        c.send_message(world.now, bytes([i]) * 1000, BEST_EFFORT, False)
+        client.flush(c)
+    world.run_for(2.0)
+    assert len(s.recv_messages.ready) == 9
+    assert s.recv_messages.dropped == 41
+    assert s.window.received == 0
+
+
+def test_message_above_the_peers_limit_is_refused_at_home() -> None:
+    world = World()
+    _, _, c, _ = connected(world, server_config=Config(max_message=1000))
+    with pytest.raises(MessageTooLarge, match="1000"):
+        c.send_message(world.now, bytes(1001), RELIABLE, False)
+
+
+def test_full_message_queue_says_when_it_takes_more() -> None:
+    world = World()
+    client, server, c, s = connected(
+        world, LinkSpec(delay=0.02, rate=100_000), client_config=Config(send_buffer=20_000)
+    )
+    accepted = 0
+    while c.send_message(world.now, bytes(1000), RELIABLE, False):
+        accepted += 1
+    assert accepted == 20
+    client.flush(c)
+    world.run_until(lambda: bool(client.events(MessagesWritable)))
+    assert c.send_message(world.now, bytes(1000), RELIABLE, False)
+
+
+def test_small_messages_share_packets() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    before = client.default_link.sent
+    for i in range(100):
+        c.send_message(world.now, bytes([i]) * 64, RELIABLE, False)
+    client.flush(c)
+    assert client.default_link.sent - before <= 7

@@ -1,0 +1,137 @@
+"""The peer's address changes under a live connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from jsp.config import Config
+from jsp.engine.events import PathChanged
+from tests.sim.link import LinkSpec
+from tests.sim.traffic import Plan, run_plan
+from tests.sim.world import World, connected
+
+ELSEWHERE = ("203.0.113.7", 40_000)
+OTHER_PORT = ("192.0.2.1", 40_001)
+VICTIM = ("203.0.113.66", 6666)
+
+
+def ping(node, core) -> None:  # type: ignore[no-untyped-def]
+    core.ping()
+    node.flush(core)
+
+
+@pytest.mark.parametrize("alias", [ELSEWHERE, OTHER_PORT])
+def test_new_address_is_validated_in_one_round_trip(alias: tuple[str, int]) -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    client.rebind(alias)
+    ping(client, c)
+    arrived = world.now + 0.05
+    world.run_until(lambda: bool(server.events(PathChanged)))
+    assert world.now - arrived == pytest.approx(0.1, abs=0.001)
+    assert s.paths[0].remote == alias
+    assert s.paths[0].validated
+
+
+def test_transfer_survives_a_rebinding_every_half_second() -> None:
+    world = World(9)
+    client, server, c, s = connected(
+        world, LinkSpec(delay=0.02, rate=300_000, queue=30_000), client_config=Config(keep_alive=0.2)
+    )
+    for i in range(12):
+        at = world.now + 0.5 * (i + 1)
+        world.schedule(at, lambda i=i: client.rebind((f"203.0.113.{i}", 40_000 + i)))
+    plan = Plan(9)
+    plan.streams = [[(900_000, False)], [(900_000, False)]]
+    run_plan(client, server, c, s, plan)
+    assert s.paths[0].remote[0].startswith("203.0.113.")
+
+
+def test_unvalidated_address_gets_at_most_three_times_what_it_sent() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    stream = c.open_stream()
+    client.flush(c)
+    world.run_for(0.2)
+    s.streams.streams[0].send.write(bytes(500_000))
+    # A packet of the client is forwarded from the victim's address; the victim never answers.
+    datagrams: list[bytes] = []
+    client.default_link.tap = datagrams.append
+    client.default_link.blackhole = True
+    ping(client, c)
+    to_victim = 0
+    link = server.default_link
+    original = link.send
+
+    def spy(now, data, deliver):  # type: ignore[no-untyped-def]
+        nonlocal to_victim
+        if s.paths[0].remote == VICTIM:
+            to_victim += len(data)
+        original(now, data, deliver)
+
+    link.send = spy
+    server.receive(datagrams[0], VICTIM)
+    world.run_for(0.3)
+    assert s.paths[0].remote in (VICTIM, client.address)
+    assert 0 < to_victim <= 3 * len(datagrams[0]) + 1200  # the old address is challenged, too
+    assert stream.recv.readable() >= 0
+
+
+def test_forwarded_packets_do_not_keep_the_path() -> None:
+    # Somebody forwards the client's packets faster than the network does; the client itself stays where it is.
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    datagrams: list[bytes] = []
+    client.default_link.tap = datagrams.append
+    ping(client, c)
+    server.receive(datagrams[0], VICTIM)
+    assert s.paths[0].remote == VICTIM
+    world.run_for(1.0)
+    assert s.paths[0].remote == client.address
+    assert s.paths[0].validated
+
+
+def test_address_that_never_answers_is_given_up() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05), client_config=Config(keep_alive=5.0))
+    datagrams: list[bytes] = []
+    client.default_link.tap = datagrams.append
+    client.default_link.blackhole = True
+    ping(client, c)
+    server.receive(datagrams[0], VICTIM)
+    world.run_for(3.0)
+    assert s.paths[0].remote == client.address
+    assert s.paths[0].validated
+
+
+def test_server_may_move_as_well() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    server.rebind(("198.51.100.9", 4433))
+    ping(server, s)
+    world.run_until(lambda: bool(client.events(PathChanged)))
+    assert c.paths[0].remote == ("198.51.100.9", 4433)
+
+
+def test_replayed_packet_from_elsewhere_moves_nothing() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    datagrams: list[bytes] = []
+    client.default_link.tap = datagrams.append
+    ping(client, c)
+    world.run_for(0.5)
+    server.receive(datagrams[0], VICTIM)
+    assert s.paths[0].remote == client.address
+
+
+def test_another_host_restarts_recovery_and_another_port_does_not() -> None:
+    for alias, kept in ((OTHER_PORT, True), (ELSEWHERE, False)):
+        world = World()
+        client, server, c, s = connected(world)
+        sampled = s.paths[0].recovery.rtt.smoothed
+        client.rebind(alias)
+        datagrams: list[bytes] = []
+        client.default_link.tap = datagrams.append
+        ping(client, c)
+        server.receive(datagrams[0], alias)
+        assert (s.paths[0].recovery.rtt.smoothed == sampled) is kept

@@ -1,0 +1,53 @@
+"""A peer that has keys and no manners: sends any bytes as frames, or any datagrams at all."""
+
+from __future__ import annotations
+
+from jsp.engine.connection import ConnectionCore
+from jsp.engine.events import Closed
+from jsp.wire.buffer import Writer
+from jsp.wire.packet import number_size
+from tests.sim.world import Node, World
+
+Pair = tuple[World, Node, Node, ConnectionCore, ConnectionCore]
+
+
+def closed_with(server: Node) -> int | None:
+    """The code with which the server's connection ended, or None."""
+    events = server.events(Closed)
+    return events[0].code if events else None
+
+
+def frames(*parts: bytes | tuple[int, ...]) -> bytes:
+    """Frame bytes out of pieces: raw bytes, or a tuple of varints (the first is the frame type)."""
+    w = Writer(bytearray(70_000))
+    for part in parts:
+        if isinstance(part, tuple):
+            for value in part:
+                w.push_varint(value)
+        else:
+            w.push_bytes(part)
+    return bytes(w.buffer[: w.pos])
+
+
+def send_frames(node: Node, core: ConnectionCore, payload: bytes, number: int | None = None) -> bytes:
+    """Seal `payload` as one 1-RTT packet of `core` and send it from `node`; returns the datagram."""
+    datagram = seal(core, payload, number)
+    node._send(datagram, core.paths[0].remote)
+    return datagram
+
+
+def seal(core: ConnectionCore, payload: bytes, number: int | None = None, header_bits: int = 0) -> bytes:
+    """One authentic packet of `core` around `payload`."""
+    path = core.paths[0]
+    keys = core.keys.seal
+    assert keys is not None
+    if number is None:
+        number = path.space.next_number
+        path.space.next_number += 1
+    train = core.train
+    size = max(1200, len(payload) + 64)
+    train.begin(keys, path.remote_cids.current, number, number_size(number, path.space.largest_acked), size, size, 0.0)
+    train.push_bytes(payload)
+    train.mark_eliciting()
+    train.buffer[0] |= header_bits
+    return bytes(train.slots.view[: train.seal(keys, path.id)])
