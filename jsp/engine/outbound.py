@@ -315,7 +315,12 @@ def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
     level = conn.keying.levels.get(level_number) if conn.keying else None
     if level is None or level.seal_keys is None or path.amplification_left() < INITIAL_DATAGRAM_MIN:
         return _next_close(conn, now) if conn.lifecycle.close_due else None
-    writer = Writer(bytearray(128))
+    writer = Writer(bytearray(256))
+    acks = level.space.acks
+    if acks.ranges:
+        # The round trip it measures tells a client how long to wait for a better answer (spec section 5.10).
+        starts, stops = acks.to_send()
+        push_ack(writer, 0, acks.delay(now), starts[-1:], stops[-1:])
     push_close(writer, False, code, reason)
     payload = writer.buffer[: writer.pos]
     if level_number == INITIAL:

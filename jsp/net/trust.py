@@ -1,4 +1,4 @@
-"""Who is welcome: trust policies and the files they are kept in (spec section 5.7).
+"""Who is welcome: trust policies and the files they are kept in (spec section 5.11).
 
 A policy judges a peer that has already proven its identity. Policies that read files are asked in a thread of the
 hub's pool, so a slow disk stops nobody. Both files hold one peer id a line with options after it:
@@ -23,7 +23,7 @@ from jsp.crypto.identity import PeerId
 from jsp.errors import AddressError, Code, LocalError, ProtocolViolation
 
 _FILE_MAX = 16 << 20
-# Key exchanges by strength: a peer that once did better is not believed when it does worse (spec section 5.7).
+# Key exchanges by strength: a peer that once did better is not believed when it does worse (spec section 5.11).
 _KEM_RANK = ("", "x25519", "x25519mlkem512", "x25519mlkem768", "x25519mlkem1024")
 
 

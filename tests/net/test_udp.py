@@ -1,0 +1,121 @@
+"""The socket: batches, fallbacks, refusals."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from jsp.engine.events import Transmit
+from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, reachable_host
+from jsp.wire.buffer import PacketBuffer
+
+
+@pytest.fixture
+def sockets():  # type: ignore[no-untyped-def]
+    made = [UdpSocket(("127.0.0.1", 0), AF_INET) for _ in range(2)]
+    yield made
+    for socket in made:
+        socket.close()
+
+
+def receive_all(socket: UdpSocket) -> list[bytes]:
+    slots = PacketBuffer()
+    out: list[bytes] = []
+    for _ in range(80):
+        received = socket.receive(slots)
+        if received is None:
+            time.sleep(0.001)
+            continue
+        data = bytes(slots.view[: received.size])
+        out += [data[i : i + received.segment_size] for i in range(0, received.size, received.segment_size)]
+    return out
+
+
+@pytest.mark.parametrize("gso", [True, False])
+def test_train_arrives_as_its_packets(sockets: list[UdpSocket], gso: bool) -> None:
+    a, b = sockets
+    a._gso = gso
+    packets = [bytes([i]) * 1200 for i in range(40)] + [b"last" * 10]
+    assert a.send(Transmit(b.address, memoryview(b"".join(packets)), 1200))
+    assert receive_all(b) == packets
+
+
+def test_route_without_segmentation_falls_back_by_itself(sockets: list[UdpSocket]) -> None:
+    a, b = sockets
+
+    class NoGso:
+        def __init__(self, inner):  # type: ignore[no-untyped-def]
+            self.inner = inner
+
+        def sendmsg(self, buffers, ancillary, flags, address):  # type: ignore[no-untyped-def]
+            if any(kind == 103 for _, kind, _ in ancillary):
+                raise OSError(5, "Input/output error")
+            return self.inner.sendmsg(buffers, ancillary, flags, address)
+
+        def __getattr__(self, name):  # type: ignore[no-untyped-def]
+            return getattr(self.inner, name)
+
+    a._socket = NoGso(a._socket)
+    for _ in range(2):
+        assert a.send(Transmit(b.address, b"x" * 3000, 1200))
+    assert [len(p) for p in receive_all(b)] == [1200, 1200, 600] * 2
+    assert b.address in a._no_gso
+
+
+def test_datagram_too_large_for_the_interface_counts_as_lost(sockets: list[UdpSocket]) -> None:
+    a, b = sockets
+    assert a.send(Transmit(b.address, bytes(65_507), 65_507))
+    assert [len(p) for p in receive_all(b)] == [65_507]
+    assert a.send(Transmit(("127.0.0.1", 1), bytes(65_508), 65_508))
+
+
+def test_empty_datagram_is_no_end_of_file(sockets: list[UdpSocket]) -> None:
+    a, b = sockets
+    a._socket.sendto(b"", b.address)
+    a._socket.sendto(b"after", b.address)
+    assert receive_all(b) == [b"after"]
+
+
+def test_refusal_is_noted_when_asked_for(sockets: list[UdpSocket]) -> None:
+    a, b = sockets
+    a.report_refusals()
+    dead = b.address
+    b.close()
+    for _ in range(3):
+        a.send(Transmit(dead, b"x", 1))
+        time.sleep(0.01)
+        assert a.receive(PacketBuffer()) is None
+    assert a.refused
+
+
+@pytest.mark.parametrize(("family", "host"), [(AF_INET, "127.0.0.1"), (AF_INET6, "::1")])
+def test_wildcard_socket_answers_from_the_address_that_was_asked(family: int, host: str) -> None:
+    server = UdpSocket(("", 0) if family == AF_INET else ("::", 0), family)
+    client = UdpSocket((host, 0), family)
+    try:
+        target = "127.0.0.2" if family == AF_INET else host
+        client.send(Transmit((target, server.address[1]), b"hello", 5))
+        slots = PacketBuffer()
+        time.sleep(0.01)
+        received = server.receive(slots)
+        assert received is not None
+        assert received.local == (target, server.address[1])
+        server.send(Transmit(received.remote, b"reply", 5, received.local))
+        time.sleep(0.01)
+        answer = client.receive(slots)
+        assert answer is not None
+        assert answer.remote[0] == target
+    finally:
+        server.close()
+        client.close()
+
+
+def test_address_that_cannot_be_bound_is_named() -> None:
+    with pytest.raises(OSError, match=r"cannot listen on 203\.0\.113\.1:5"):
+        UdpSocket(("203.0.113.1", 5), AF_INET)
+
+
+def test_reachable_host() -> None:
+    assert reachable_host("192.0.2.7") == "192.0.2.7"
+    assert reachable_host("0.0.0.0") not in ("", "0.0.0.0")
