@@ -83,7 +83,8 @@ class Config:
         _check(16 * KIB <= self.stream_window <= self.stream_window_max, "stream_window: 16 KiB to stream_window_max")
         # A message that could not be held whole would never be read, and its credit never come back.
         _check(self.max_message <= self.receive_window - 64, "max_message: at most receive_window less 64 bytes")
-        _check(self.max_message > 0 and self.send_buffer > 0, "max_message and send_buffer: above 0")
+        _check(self.max_message > 0, "max_message: above 0")
+        _check(self.send_buffer > 0, "send_buffer: above 0")
         _check(0 <= self.max_streams <= 1 << 20, "max_streams: 0 to 1,048,576")
         _check(0.001 <= self.max_ack_delay <= 1, "max_ack_delay: 0.001 to 1 second")
         _check(4 <= self.connection_id_size <= 20, "connection_id_size: 4 to 20 bytes")
@@ -132,6 +133,7 @@ class Limits:
     resets_burst: int = 1000
     "Streams reset while their handler runs; refilled at `resets_rate` a second."
     resets_rate: float = 33.0
+    "Streams a second that may be reset in the long run."
     half_open_per_prefix: int = 256
     "Handshakes under way from one IPv4 address or /56, behind which there may be many people."
 

@@ -73,9 +73,9 @@ class ConnectionCore:
     """
 
     __slots__ = (
-        "_control_tokens", "_host", "cid_size", "closing_with", "config", "confirmed", "control", "counters", "credit",
+        "_control_tokens", "_host", "cid_size", "config", "confirmed", "control", "counters", "credit",
         "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard", "last_sent",
-        "lifecycle", "local_params", "message_room_wanted", "negotiated", "original_dcid", "paths",
+        "lifecycle", "local_params", "negotiated", "original_dcid", "paths",
         "peer_cid_limit", "peer_id", "protocol", "reader", "recv_messages", "remote_params", "scheduler", "scid",
         "send_messages", "server", "server_name", "streams", "timers", "token", "train", "window",
         "__weakref__",
@@ -109,7 +109,6 @@ class ConnectionCore:
         self.reader = host.reader
         self.events: deque[Event] = deque()
         self.lifecycle = Lifecycle(self.events)
-        self.closing_with: Closed | None = None
         self.timers = TimerTable()
         self.counters = Counters()
         self.confirmed = False
@@ -125,7 +124,6 @@ class ConnectionCore:
         self.last_heard = now
         self.last_sent = now
         self.first_sent = NEVER
-        self.message_room_wanted = False
         self._control_tokens = float(LIMITS.control_burst)
 
         self.credit = SendCredit(0)
@@ -136,17 +134,21 @@ class ConnectionCore:
         self.send_messages = SendMessages(self.credit, self.scheduler)
         self.recv_messages = RecvMessages(config, self.window)
 
-        path = Path(0, remote, local, DEFAULT_DATAGRAM_SIZE, config.congestion, config.max_ack_delay)
-        self.paths = {0: path}
         self.scid, reset_token = host.new_cid(self, 0)
-        path.local_cids = LocalCids(0, self.scid, self._new_cid, host.drop_cid)
-        path.remote_cids = RemoteCids(0, odcid if client_scid is None else client_scid)
-        path.validated = not self.server
+        self.paths = {0: self._make_path(remote, local, odcid if client_scid is None else client_scid)}
         self.local_params = self._make_params(reset_token)
         self.remote_params = TransportParams()
         self.keying: Keying | None = None
         establish.start(self, now, wall_time, credentials, client_scid)
         deadlines.update(self, now)
+
+    def _make_path(self, remote: Endpoint, local: Endpoint | None, peer_cid: bytes) -> Path:
+        path = Path(0, remote, local, DEFAULT_DATAGRAM_SIZE, self.config.congestion, self.config.max_ack_delay)
+        path.local_cids = LocalCids(0, self.scid, self._new_cid, self._host.drop_cid)
+        path.remote_cids = RemoteCids(0, peer_cid)
+        # A server may not send much to an address before it has answered from there.
+        path.validated = not self.server
+        return path
 
     def _new_cid(self, path_id: int) -> tuple[bytes, bytes]:
         return self._host.new_cid(self, path_id)
@@ -259,7 +261,7 @@ class ConnectionCore:
         if len(data) > messages.max_message:
             raise MessageTooLarge(f"message of {len(data)} bytes; the peer takes {messages.max_message} at most")
         if messages.queued_bytes and messages.queued_bytes + len(data) > self.config.send_buffer:
-            self.message_room_wanted = True
+            messages.room_wanted = True
             return False
         messages.send(data, mode, ordered, now)
         return True
@@ -274,7 +276,7 @@ class ConnectionCore:
         if state is State.OPEN:
             self.lifecycle.linger()
             self.timers.deadlines[LINGER] = now + self.config.close_timeout
-            self.closing_with = Closed(code, reason, by_peer=False, application=True)
+            self.lifecycle.closing_with = Closed(code, reason, by_peer=False, application=True)
             self._check_flushed(now)
         elif state is State.HANDSHAKE:
             self.close_now(now, code, reason, application=True)
@@ -357,8 +359,9 @@ class ConnectionCore:
 
     def check_message_room(self) -> None:
         """Say that the message queue takes messages again, to an owner who waits for it."""
-        if self.message_room_wanted and self.send_messages.queued_bytes <= self.config.send_buffer // 2:
-            self.message_room_wanted = False
+        messages = self.send_messages
+        if messages.room_wanted and messages.queued_bytes <= self.config.send_buffer // 2:
+            messages.room_wanted = False
             self.events.append(MessagesWritable())
 
     def replay_early(self, now: float) -> None:
@@ -395,7 +398,7 @@ class ConnectionCore:
         if level == frames.INITIAL and not self.server:
             # SPEC 5.10: nobody proved to have sent this, so a better answer gets one probe timeout to come.
             if self.timers.deadlines[LINGER] == NEVER:
-                self.closing_with = closed
+                self.lifecycle.closing_with = closed
                 self.timers.deadlines[LINGER] = now + self.probe_timeout()
             return
         self.end(now, Moved.PEER_CLOSED, closed)
@@ -437,7 +440,7 @@ class ConnectionCore:
 
     def finish_linger(self, now: float) -> None:
         """Everything was delivered, or the time for it is up."""
-        closed = self.closing_with
+        closed = self.lifecycle.closing_with
         if closed is not None:
             self.end(now, Moved.PEER_CLOSED if closed.by_peer else Moved.CLOSE, closed)
 

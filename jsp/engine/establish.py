@@ -64,7 +64,7 @@ def pump(conn: ConnectionCore, now: float) -> None:
             path.recovery.spaces.insert(-1, space)
         # Whoever made these keys possible is the real thing, whatever an unproven CLOSE said before.
         conn.timers.deadlines[LINGER] = NEVER
-        conn.closing_with = None
+        conn.lifecycle.closing_with = None
     machine = keying.machine
     if machine.presented is not None and not keying.presented:
         keying.presented = True

@@ -34,14 +34,16 @@ class Lifecycle:
     state: see `states.CONNECTION`.
     closed: how it ended, once that is decided.
     close_due: levels at which CLOSE is to be sent now.
+    closing_with: what will be said once lingering is over, or once nothing better than an unproven CLOSE came.
     """
 
-    __slots__ = ("_answers", "_events", "close_due", "closed", "state")
+    __slots__ = ("_answers", "_events", "close_due", "closed", "closing_with", "state")
 
     def __init__(self, events: deque[Event]) -> None:
         self.state = State.HANDSHAKE
         self.closed: Closed | None = None
         self.close_due: list[int] = []
+        self.closing_with: Closed | None = None
         self._events = events
         self._answers = 0
 

@@ -70,11 +70,13 @@ class SendMessages:
         unresolved: reliable and partially reliable messages whose fate the peer may not know yet.
         max_message: the peer's limit.
         expired: how many messages were abandoned.
+        room_wanted: whether the owner waits for the queue to take more.
     """
 
     __slots__ = (
         "_abandoned", "_credit", "_expiry", "_fragmented", "_next_best_effort", "_next_id", "_next_order", "_queue",
-        "_resend", "_scheduler", "expired", "max_message", "queued", "queued_bytes", "unresolved", "urgency",
+        "_resend", "_scheduler", "expired", "max_message", "queued", "queued_bytes", "room_wanted",
+        "unresolved", "urgency",
     )  # fmt: skip
 
     def __init__(self, credit: SendCredit, scheduler: Scheduler) -> None:
@@ -95,6 +97,7 @@ class SendMessages:
         self.unresolved = 0
         self.max_message = 0
         self.expired = 0
+        self.room_wanted = False
 
     # --- commands ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,160 @@
+"""What leaves, in which packets: sharing, trains, windows, pacing."""
+
+from __future__ import annotations
+
+import pytest
+
+from jsp.config import Config
+from jsp.engine.builder import Train
+from jsp.engine.message import RELIABLE
+from jsp.wire.frames import ACK
+from tests.sim.link import LinkSpec
+from tests.sim.traffic import Plan, run_plan
+from tests.sim.world import World, connected
+
+
+def test_bulk_leaves_in_trains_of_equal_packets() -> None:
+    world = World()
+    client, server, c, s = connected(world, client_config=Config(max_datagram_size=1452))
+    c.open_stream().send.write(bytes(14_000))
+    c.paths[0].recovery.pacer.update(1 << 20, 0.001, True, 1452)
+    transmit = c.poll_transmit(world.now)
+    assert transmit.segment_size == 1452
+    assert len(transmit.data) > 7 * 1452
+    # One ledger record for the run of full packets.
+    assert len(c.paths[0].space.sent.runs) <= 3
+
+
+def test_lone_write_leaves_at_once_and_small_writes_share_a_packet() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    world.run_for(0.5)
+    stream = c.open_stream()
+    before = client.default_link.sent
+    for _ in range(20):
+        stream.send.write(b"x" * 40)
+    client.flush(c)
+    assert client.default_link.sent == before + 1
+    world.run_for(0.1)
+    assert s.streams.streams[0].recv.readable() == 800
+
+
+def test_answer_carries_the_acknowledgement() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    world.run_for(0.5)
+    stream = c.open_stream()
+    stream.send.write(b"question")
+    client.flush(c)
+    sent = server.default_link.sent
+
+    def answer(core, event) -> None:  # type: ignore[no-untyped-def]
+        inner = core.streams.streams[0]
+        if core.read(inner, 100):
+            inner.send.write(b"answer")
+
+    server.handler = answer
+    world.run_for(0.1)
+    assert server.default_link.sent == sent + 1
+    assert s.counters.acks_sent >= 1
+
+
+def test_two_packets_are_acknowledged_at_once_and_one_after_a_while() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.001))
+    world.run_for(0.5)
+    sent = server.default_link.sent
+    c.open_stream().send.write(b"one")
+    client.flush(c)
+    world.run_for(0.01)
+    assert server.default_link.sent == sent
+    world.run_for(0.02)
+    assert server.default_link.sent == sent + 1
+    c.send_message(world.now, bytes(1100), RELIABLE, False)
+    c.send_message(world.now, bytes(1100), RELIABLE, False)
+    client.flush(c)
+    world.run_for(0.004)
+    assert server.default_link.sent == sent + 2
+
+
+def test_gap_is_told_at_once() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.001))
+    world.run_for(0.5)
+    sent = server.default_link.sent
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    c.send_message(world.now, bytes(1100), RELIABLE, False)
+    c.send_message(world.now, bytes(1100), RELIABLE, False)
+    client.flush(c)
+    world.run_for(0.003)
+    assert server.default_link.sent == sent + 1
+
+
+def test_bulk_is_not_acknowledged_packet_by_packet() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02, rate=2_000_000, queue=60_000))
+    plan = Plan(2)
+    plan.streams = [[], [(1_000_000, True)]]
+    run_plan(client, server, c, s, plan)
+    assert s.counters.acks_sent <= c.counters.packets_sent * 0.55
+
+
+def test_pacing_keeps_a_shallow_queue_from_overflowing() -> None:
+    # Ten datagrams of queue, twenty in a window: without pacing half of every window would be lost.
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.04, rate=1_250_000, queue=14_000))
+    plan = Plan(2)
+    plan.streams = [[], [(600_000, True)]]
+    run_plan(client, server, c, s, plan)
+    assert c.paths[0].recovery.packets_lost < 0.1 * c.counters.packets_sent
+
+
+def test_lossy_transfer_ends_with_nothing_in_flight() -> None:
+    world = World(3)
+    client, server, c, s = connected(world, LinkSpec(delay=0.03, loss=0.1, reorder=0.05, duplicate=0.05))
+    plan = Plan(3)
+    plan.streams = [[(100_000, False), (5, True)], [(100_000, False), (0, False)]]
+    run_plan(client, server, c, s, plan)
+    world.run_for(2.0)
+    for core in (c, s):
+        assert not core.paths[0].recovery.in_flight
+        assert not core.paths[0].space.sent.runs
+        assert core.counters.packets_sent >= core.counters.packets_received - 5
+
+
+def test_packets_of_one_train_are_as_large_as_the_first() -> None:
+    train = Train()
+
+    class Keys:
+        phase = 0
+
+        def seal_train(self, *args: object) -> None:
+            self.args = args
+
+    keys = Keys()
+    train.begin(keys, b"cid4", 0, 2, 1200, 10_000, 0.0)  # type: ignore[arg-type]
+    for size in (700, 700, 300):
+        train.push_bytes(bytes([ACK]) * size)
+        train.mark_eliciting()
+        more = train.advance()
+    assert not more
+    assert train.seal(keys, 0) == (7 + 700 + 16) * 2 + 7 + 300 + 16  # type: ignore[arg-type]
+    assert [run.total for run in train.runs] == [723, 723, 323]
+
+
+@pytest.mark.parametrize("size", [1200, 1452, 9000, 65_507])
+def test_datagram_size_is_what_was_configured(size: int) -> None:
+    world = World()
+    config = Config(max_datagram_size=size)
+    client, server, c, s = connected(world, client_config=config, server_config=config)
+    plan = Plan(5)
+    plan.streams = [[], [(300_000, False)]]
+    largest = 0
+
+    def note(data: bytes) -> None:
+        nonlocal largest
+        largest = max(largest, len(data))
+
+    client.default_link.tap = note
+    run_plan(client, server, c, s, plan)
+    assert largest == size
