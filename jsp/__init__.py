@@ -33,7 +33,7 @@ from jsp.net.connection import Connection
 from jsp.net.handler import Handler
 from jsp.net.report import ConnectionStats, PathInfo
 from jsp.net.server import Server, StreamServer
-from jsp.net.stream import Stream
+from jsp.net.stream import SHUT_RD, SHUT_RDWR, SHUT_WR, Stream
 from jsp.net.trust import Trust
 from jsp.wire.address import Address
 
@@ -42,6 +42,9 @@ __version__ = "0.1.0"
 __all__ = [
     "BEST_EFFORT",
     "RELIABLE",
+    "SHUT_RD",
+    "SHUT_RDWR",
+    "SHUT_WR",
     "AccessDenied",
     "Address",
     "AddressError",
