@@ -22,6 +22,9 @@ def prefix_of(address: Endpoint) -> bytes:
         ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
     except ValueError:
         return str(address[0]).encode()
+    if ip.version == 6 and ip.ipv4_mapped is not None:
+        # An IPv4 client on a socket for both families.
+        return ip.ipv4_mapped.packed
     return ip.packed if ip.version == 4 else ip.packed[:7]
 
 

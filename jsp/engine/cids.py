@@ -14,6 +14,7 @@ from jsp.errors import Code, ProtocolViolation
 from jsp.wire import frames
 from jsp.wire.buffer import Writer
 from jsp.wire.frames import push_frame, push_new_cid
+from jsp.wire.ranges import RangeSet
 
 _ISSUED = 2  # the one in use and one to change to
 
@@ -73,6 +74,7 @@ class LocalCids:
         if sequence >= self._next:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "retires a connection id that was never given out")
         cid = self.active.pop(sequence, None)
+        self._tokens.pop(sequence, None)
         if cid is not None:
             self._drop(cid)
 
@@ -91,7 +93,10 @@ class RemoteCids:
         reset_tokens: stateless reset tokens of those we know.
     """
 
-    __slots__ = ("_path_id", "_retire_before", "_sequence", "_spares", "_to_retire", "current", "reset_tokens")
+    __slots__ = (
+        "_path_id", "_retire_before", "_retired", "_sequence", "_spares", "_to_retire", "_unacknowledged", "current",
+        "reset_tokens",
+    )  # fmt: skip
 
     def __init__(self, path_id: int, current: bytes) -> None:
         self._path_id = path_id
@@ -99,7 +104,9 @@ class RemoteCids:
         self._sequence = 0
         self._spares: dict[int, tuple[bytes, bytes]] = {}
         self._retire_before = 0
+        self._retired = RangeSet()
         self._to_retire: list[int] = []
+        self._unacknowledged: set[int] = set()
         self.reset_tokens: set[bytes] = set()
 
     def add(self, sequence: int, retire_before: int, cid: bytes, token: bytes) -> None:
@@ -109,12 +116,12 @@ class RemoteCids:
             if known != cid:
                 raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "one sequence number for two connection ids")
             return
+        if sequence in self._retired:
+            return  # a late copy of a frame whose id was given back
         if sequence < self._retire_before:
             self._retire(sequence)
             return
         self._spares[sequence] = (cid, token)
-        if len(self._spares) + 1 > LIMITS.connection_ids:
-            raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "more connection ids than allowed")
         if retire_before > self._retire_before:
             self._retire_before = retire_before
             for old in [s for s in self._spares if s < retire_before]:
@@ -122,13 +129,17 @@ class RemoteCids:
                 self._retire(old)
             if self._sequence < retire_before:
                 self.rotate()
+            self._retired.drop_below(retire_before)
+        if len(self._spares) + 1 > LIMITS.connection_ids:
+            raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "more connection ids than allowed")
 
     def _retire(self, sequence: int) -> None:
         # SPEC 4.3: retirements not yet acknowledged are bounded, or a peer could have us remember any number.
-        if len(self._to_retire) >= 2 * LIMITS.connection_ids:
+        if len(self._unacknowledged) >= 2 * LIMITS.connection_ids:
             raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "too many connection ids retired at once")
-        if sequence not in self._to_retire:
-            self._to_retire.append(sequence)
+        self._retired.add(sequence, sequence + 1)
+        self._unacknowledged.add(sequence)
+        self._to_retire.append(sequence)
 
     def rotate(self) -> bool:
         """Change to a spare id, retiring the one in use; False when there is none."""
@@ -153,9 +164,10 @@ class RemoteCids:
 
     def on_acked(self, sequence: int, _: int) -> None:
         """The retirement arrived."""
+        self._unacknowledged.discard(sequence)
         if sequence in self._to_retire:
             self._to_retire.remove(sequence)
 
     def on_lost(self, sequence: int, _: int) -> None:
-        if sequence not in self._to_retire:
+        if sequence in self._unacknowledged and sequence not in self._to_retire:
             self._to_retire.append(sequence)

@@ -30,6 +30,7 @@ _ACK = frames.ACK
 _ACK_ECN = frames.ACK_ECN
 _PADDING = frames.PADDING
 _MESSAGE = frames.MESSAGE
+_ABANDON = frames.MESSAGE_ABANDON
 _SKIPPABLE = frames.SKIPPABLE
 _APPLICATION = APPLICATION
 
@@ -153,6 +154,10 @@ def walk(
                 found |= ELICITING | NOT_PROBING
             elif kind == _PADDING:
                 _skip_padding(reader)
+            elif kind == _ABANDON:
+                # Part of sending messages, not of controlling: it costs its sender the message.
+                _on_abandon(conn, reader)
+                found |= ELICITING | NOT_PROBING
             else:
                 if kind not in _PROBING_FRAMES:
                     found |= NOT_PROBING
@@ -199,7 +204,9 @@ _Handler = Callable[["ConnectionCore", Path, int, Reader, float, Endpoint, int],
 
 
 def _on_ping(conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int) -> None:
-    """Only wants its acknowledgement."""
+    """Only wants its acknowledgement, and that at once."""
+    if level == APPLICATION:
+        path.space.acks.hurry()
 
 
 def _on_crypto(
@@ -300,9 +307,7 @@ def _on_handshake_done(
     establish.on_handshake_done(conn, now)
 
 
-def _on_abandon(
-    conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
-) -> None:
+def _on_abandon(conn: ConnectionCore, r: Reader) -> None:
     message_id, order, sent = frames.parse_abandon(r)
     messages = conn.recv_messages
     if messages.on_abandon(message_id, order, sent) and not messages.signalled:
@@ -338,5 +343,4 @@ _HANDLERS: dict[int, _Handler] = {
     frames.CLOSE: _on_close,
     frames.CLOSE_APPLICATION: _on_close,
     frames.HANDSHAKE_DONE: _on_handshake_done,
-    frames.MESSAGE_ABANDON: _on_abandon,
 }

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore
 
 _TYPES = {INITIAL: TYPE_INITIAL, HANDSHAKE: TYPE_HANDSHAKE}
+_PROBE_MIN = 64
 # Bytes of a long header around the connection ids: first, version, two lengths, packet length, number.
 _LONG_FIXED = 1 + 4 + 1 + 1 + 2 + 4
 
@@ -197,9 +198,12 @@ def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: boo
             if not train.advance():
                 return
         conn.scheduler.fill(train)
-    if path.space.probes and train.count == 0 and not train.has_eliciting() and train.room():
-        train.push_u8(frames.PING)
-        train.mark_eliciting()
+    if path.space.probes and train.count == 0:
+        if not train.has_eliciting() and train.room():
+            train.push_u8(frames.PING)
+            train.mark_eliciting()
+        # SPEC 4.6: large enough to be answered by a stateless reset, should the peer have forgotten us.
+        train.pad_to(_PROBE_MIN)
 
 
 def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float) -> None:

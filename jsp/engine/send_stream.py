@@ -66,7 +66,7 @@ class SendStream:
 
     def unsent(self) -> int:
         """Bytes written and never sent."""
-        return self.buffer.end - self.buffer.sent
+        return max(0, self.buffer.end - self.buffer.sent)
 
     def finish(self) -> None:
         """No more will be written."""

@@ -288,7 +288,9 @@ class StreamTable:
             send = stream.send
             if send is None:
                 continue
-            if send.state in (Sending.FINISHING, Sending.RESETTING) or send.buffer.base < send.buffer.end:
+            if send.state in (Sending.FINISHING, Sending.RESETTING):
+                return True
+            if send.state is Sending.OPEN and send.buffer.base < send.buffer.end:
                 return True
         return False
 

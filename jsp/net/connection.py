@@ -118,7 +118,7 @@ class Connection:
     @property
     def local_address(self) -> tuple[Any, ...]:
         """Where we are."""
-        return self.core.paths[0].local or self._endpoint.socket.address
+        return self.core.paths[0].local or self._endpoint.socket.source_for(self.remote_address)
 
     @property
     def closed(self) -> bool:
@@ -251,7 +251,8 @@ class Connection:
         if not self._closing and not self.core.is_closed():
             self._closing = True
             self.core.close(clock.now(), code, reason)
-            self.changed()
+            # At once: the program may end with this call.
+            self._endpoint.flush(self.core)
         while not self.core.is_closed():
             self._ended.wait()
 

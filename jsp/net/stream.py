@@ -235,10 +235,10 @@ class Stream:
             self._stop_reading()
         self._connection.changed()
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self, code: int = 0) -> None:
         self._read_shut = True
         if self.inner.recv is not None:
-            self.inner.recv.stop(0)
+            self.inner.recv.stop(code)
             self._connection.core.streams.touch(self.inner)
         self.readable.notify()
 
@@ -249,7 +249,7 @@ class Stream:
             return
         if self.inner.send is not None:
             self.inner.send.reset(error_code)
-        self._release()
+        self._release(error_code)
 
     def close(self) -> None:
         """Send the end of the stream and read no more. Waits for files made by `makefile`, as sockets do."""
@@ -257,13 +257,13 @@ class Stream:
         if self._io_refs <= 0 and not self._released:
             self._release()
 
-    def _release(self) -> None:
+    def _release(self, code: int = 0) -> None:
         self._closed = self._released = True
         connection = self._connection
         connection.check_hub()
         if self.inner.send is not None and not connection.closed:
             self.inner.send.finish()
-        self._stop_reading()
+        self._stop_reading(code)
         self.writable.notify()
         connection.release(self)
         connection.changed()

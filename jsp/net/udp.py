@@ -208,23 +208,34 @@ class UdpSocket:
         packed = stdlib_socket.inet_pton(AF_INET, local[0])
         return [(stdlib_socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + packed + bytes(4))]
 
+    def source_for(self, remote: Endpoint) -> Endpoint:
+        """The local address that datagrams to `remote` leave from."""
+        if not self._wildcard:
+            return self.address
+        return (_outward_host(self.family, remote), *self.address[1:])
+
     def close(self) -> None:
         self._socket.close()
+
+
+def _outward_host(family: int, remote: Endpoint) -> str:
+    probe = new_socket(family, stdlib_socket.SOCK_DGRAM)
+    try:
+        # Connecting a UDP socket sends nothing; it only picks the route.
+        probe.connect(remote)
+        return str(probe.getsockname()[0])
+    except OSError:
+        return "127.0.0.1" if family == AF_INET else "::1"
+    finally:
+        probe.close()
 
 
 def reachable_host(bound: str) -> str:
     """A host that others can use for a socket bound to `bound`: itself, or for a wildcard our outward address."""
     if bound not in ("0.0.0.0", "::"):
         return bound
-    probe = new_socket(AF_INET, stdlib_socket.SOCK_DGRAM)
-    try:
-        # Connecting a UDP socket sends nothing; it only picks the route (192.0.2.0/24 is for documentation).
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
-    except OSError:
-        return "127.0.0.1"
-    finally:
-        probe.close()
+    # 192.0.2.0/24 is for documentation: any address beyond the local networks would do.
+    return _outward_host(AF_INET, ("192.0.2.1", 9))
 
 
 def check_port(port: int) -> int:

@@ -66,6 +66,9 @@ class AckTracker:
         if number != self.largest + 1:
             self._urgent = True
         self.ranges.add(number, number + 1)
+        if number < self._ack_floor:
+            # It fills a gap that acknowledged ACKs have told: the peer must hear of it, or takes it for lost.
+            self._ack_floor = number
         if number > self.largest:
             self.largest = number
             self._largest_time = now
@@ -73,6 +76,10 @@ class AckTracker:
             self._floor = number - _WINDOW
             self.ranges.drop_below(self._floor)
         return True
+
+    def hurry(self) -> None:
+        """The next ACK must not wait: somebody measures a round trip, or asks whether we are there."""
+        self._urgent = True
 
     def on_batch(self, eliciting: int, now: float) -> None:
         """`eliciting` of the packets accepted since the last call ask for an acknowledgement."""

@@ -37,9 +37,9 @@ class RttEstimator:
             self.variance = sample / 2
             return
         self.minimum = min(self.minimum, sample)
-        adjusted = sample
-        if sample >= self.minimum + ack_delay:
-            adjusted = sample - ack_delay
+        # RFC 9002 5.3 takes the whole sample when it would fall below the minimum, and then counts most of a delayed
+        # ACK as network when the minimum was measured on a slow first packet; the minimum itself is nearer the truth.
+        adjusted = max(self.minimum, sample - ack_delay)
         self.variance += (abs(self.smoothed - adjusted) - self.variance) / 4
         self.smoothed += (adjusted - self.smoothed) / 8
 

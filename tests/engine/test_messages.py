@@ -133,3 +133,17 @@ def test_small_messages_share_packets() -> None:
         c.send_message(world.now, bytes([i]) * 64, RELIABLE, False)
     client.flush(c)
     assert client.default_link.sent - before <= 7
+
+
+def test_abandoning_most_messages_is_not_a_flood() -> None:
+    # A sender that offers far more than the link carries in time gives up most of it, honestly.
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02, rate=100_000, queue=20_000))
+    for _ in range(60):
+        for _ in range(100):
+            c.send_message(world.now, bytes(1000), PartiallyReliable(ttl=0.05), True)
+        client.flush(c)
+        world.run_for(0.1)
+        s.recv_messages.ready.clear()
+    assert c.send_messages.expired > 3000
+    assert not s.is_closed()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import gevent
+import gevent.subprocess
 import pytest
 
 import jsp
@@ -259,3 +262,34 @@ def test_handler_class_and_connection_recv_exclude_each_other() -> None:
     with serving(Confused) as server, jsp.connect(server.url):
         until(lambda: len(errors) == 2)
     assert all(isinstance(error, jsp.LocalError) for error in errors)
+
+
+def test_program_that_ends_with_close_has_said_goodbye() -> None:
+    program = "import jsp, sys\nwith jsp.connect(sys.argv[1]) as conn: conn.ping()"
+    with serving() as server:
+        gevent.subprocess.run([sys.executable, "-c", program, server.url], check=True, timeout=20)
+        until(lambda: not server.connections(), 2.0)
+
+
+def test_reset_code_reaches_a_peer_that_writes() -> None:
+    codes: list[int] = []
+
+    class Writer(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            try:
+                while True:
+                    stream.sendall(bytes(100_000))
+            except jsp.StreamStopped as error:
+                codes.append(error.error_code)
+
+    with serving(Writer) as server, jsp.connect(server.url) as conn:
+        stream = conn.open_stream()
+        stream.recv(1)
+        stream.reset(77)
+        until(lambda: codes == [77])
+
+
+def test_local_address_is_the_one_in_use() -> None:
+    with echo_connection() as conn:
+        assert conn.local_address[0] == "127.0.0.1"
+        assert conn.paths[0].local[1] > 0
