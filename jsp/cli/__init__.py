@@ -1,0 +1,1 @@
+"""The `jsp` command: one file a command, what they share in `common`."""
