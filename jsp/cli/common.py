@@ -35,6 +35,7 @@ import gevent
 import jsp
 from jsp.crypto.handshake import Presented
 from jsp.errors import ProtocolViolation
+from jsp.net.interrupts import orderly_interrupts
 from jsp.wire.address import encode_peer_id, parse_access_key, parse_address
 
 # All addresses, because servers are there for others; any free port, because the address they print has to be
@@ -433,25 +434,14 @@ def _signals() -> Iterator[None]:
     """Raise `Terminated` here when SIGTERM comes, and KeyboardInterrupt, without gevent's traceback, for Ctrl-C."""
     here = gevent.getcurrent()
 
-    def interrupt(number: int, frame: object) -> None:
-        # Python's own handler raises in whatever runs, and what the hub makes of that is a page on stderr.
-        if gevent.getcurrent() is here:
-            raise KeyboardInterrupt
-        gevent.kill(here, KeyboardInterrupt())
-
     def terminate() -> None:
         # A second one finds the system's own way, for those who are in a hurry.
         watcher.cancel()
         gevent.kill(here, Terminated(_TERMINATED))
 
     watcher = gevent.signal_handler(signal.SIGTERM, terminate)
-    # Whoever started us may have asked that it be ignored.
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:
-        signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        with orderly_interrupts():
+            yield
     finally:
         watcher.cancel()
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)

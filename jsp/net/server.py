@@ -19,6 +19,7 @@ from jsp.net.client import groups_of
 from jsp.net.connection import Connection
 from jsp.net.endpoint import Endpoint
 from jsp.net.handler import Handler, HandlerRunner, Spawner
+from jsp.net.interrupts import orderly_interrupts
 from jsp.net.judging import judge
 from jsp.net.stream import Stream
 from jsp.net.trust import Trust
@@ -140,8 +141,9 @@ class Server:
         """Start, and serve until `stop` is called (or Ctrl-C); then stop in good order."""
         self.start()
         try:
-            while self.started:
-                self._stopped.wait()
+            with orderly_interrupts():
+                while self.started:
+                    self._stopped.wait()
         finally:
             self.stop(stop_timeout)
 
