@@ -93,8 +93,10 @@ class ClientHandshake(Handshake):
     def _consume_hello_retry(self, message: bytes) -> None:
         group = hello.parse_hello_retry(message)
         assert self._share is not None
-        if self._retried or group == self._share.group or group not in self._credentials.groups:
-            raise ProtocolViolation(Code.ILLEGAL_PARAMETER, "pointless or repeated HelloRetry")
+        if self._retried:
+            raise ProtocolViolation(Code.UNEXPECTED_MESSAGE, "a second HelloRetry")
+        if group == self._share.group or group not in self._credentials.groups:
+            raise ProtocolViolation(Code.ILLEGAL_PARAMETER, "pointless HelloRetry")
         self._retried = True
         self._replace_first_hello(self._hello)
         self._transcript.add(message)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jsp.crypto import kem, suites
 from jsp.crypto.identity import SIGNATURE_NAMES, Identity, PeerId, PublicIdentity
@@ -80,9 +80,12 @@ class Credentials:
     suites: tuple[int, ...] = (suites.CHACHA20_POLY1305, suites.AES_256_GCM)
     groups: tuple[int, ...] = (kem.X25519MLKEM768,)
     protocols: tuple[str, ...] = ("jsp/1",)
-    access_key: bytes | None = None
+    access_key: bytes | None = field(default=None, repr=False)
     identity_required: bool = False
     server_name: str = ""
+
+    def __reduce__(self) -> Any:
+        raise TypeError("credentials are not pickled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,9 @@ class Secret:
     level: int
     direction: int
     value: bytes = field(repr=False)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a traffic secret is not pickled")
 
 
 class Handshake:
@@ -170,6 +176,9 @@ class Handshake:
             self._buffer += data
             self._held.extend(hello.split_messages(self._buffer))
             self._run()
+            # While the owner decides, only the peer's Finished can be waiting.
+            if len(self._held) > 1:
+                raise ProtocolViolation(Code.UNEXPECTED_MESSAGE, "handshake messages behind the last one")
         except UnknownCritical as error:
             self.step = Step.FAILED
             raise ProtocolViolation(Code.ILLEGAL_PARAMETER, str(error)) from None
@@ -247,8 +256,9 @@ class Handshake:
         self.peer = self._peer_blob
 
     def _take_identity(self, message: bytes) -> None:
+        blob = hello.parse_blob(message)
         try:
-            self._peer_blob = PublicIdentity(hello.parse_blob(message))
+            self._peer_blob = PublicIdentity(blob)
         except BadPacket as error:
             raise ProtocolViolation(Code.BAD_IDENTITY, str(error)) from None
         self._transcript.add(message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Any
 
 PREFIX = b"jsp1 "
 HASH = "sha256"
@@ -55,6 +56,9 @@ class KeySchedule:
 
     def __repr__(self) -> str:
         return "<KeySchedule>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a key schedule is not pickled")
 
     def _zeros(self) -> bytes:
         return bytes(hashlib.new(self._hash).digest_size)

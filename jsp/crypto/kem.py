@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import (
 )
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from jsp.errors import Code, ProtocolViolation
+from jsp.errors import Code, LocalError, ProtocolViolation
 
 Entropy = Callable[[int], bytes]
 
@@ -143,6 +143,14 @@ def available(group: int) -> bool:
     return group == X25519 or _mlkem(group) is not None
 
 
+def _post_quantum_half(group: int) -> MlKem | None:
+    provider = _mlkem(group)
+    # A hybrid without its ML-KEM would be plain X25519 under a better name.
+    if provider is None and group != X25519:
+        raise LocalError(f"key exchange group {NAMES.get(group, hex(group))} is not available here")
+    return provider
+
+
 class KeyShare:
     """A client's key pairs for one group, and the share it sends. Used once."""
 
@@ -153,7 +161,7 @@ class KeyShare:
         self._x_private: X25519PrivateKey | None = X25519PrivateKey.from_private_bytes(entropy(32))
         x_public = self._x_private.public_key().public_bytes_raw()
         self._mlkem_private: object = None
-        provider = _mlkem(group)
+        provider = _post_quantum_half(group)
         if provider is None:
             self.share = x_public
         else:
@@ -168,7 +176,7 @@ class KeyShare:
         x_private, self._x_private = self._x_private, None
         mlkem_private, self._mlkem_private = self._mlkem_private, None
         assert x_private is not None, "a key share is used once"
-        provider = _mlkem(self.group)
+        provider = _post_quantum_half(self.group)
         size = provider.ciphertext_size if provider else 0
         if len(server_share) != size + _X_SIZE:
             raise ProtocolViolation(Code.ILLEGAL_PARAMETER, "key share has the wrong size")
@@ -178,7 +186,7 @@ class KeyShare:
 
 def respond(group: int, client_share: bytes, entropy: Entropy) -> tuple[bytes, bytes]:
     """The server's side: (shared secret, share to send back)."""
-    provider = _mlkem(group)
+    provider = _post_quantum_half(group)
     size = provider.public_size if provider else 0
     if len(client_share) != size + _X_SIZE:
         raise ProtocolViolation(Code.ILLEGAL_PARAMETER, "key share has the wrong size")

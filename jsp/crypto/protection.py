@@ -15,7 +15,7 @@ import os
 from cryptography.exceptions import InvalidTag
 
 from jsp.crypto.guard import check_fork
-from jsp.crypto.kdf import PREFIX, expand_label
+from jsp.crypto.kdf import expand_label
 from jsp.crypto.suites import (
     AES_256_GCM,
     FORGERY_LIMIT,
@@ -100,9 +100,9 @@ class SealKeys:
 
     __slots__ = ("_generation", "_limit", "_masker", "_masks", "_nonce", "_owner", "phase", "sealed", "update_at")
 
-    def __init__(self, suite: int, secret: bytes, prefix: bytes = PREFIX) -> None:
+    def __init__(self, suite: int, secret: bytes) -> None:
         self._generation = Generation(suite, secret)
-        self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE, prefix))
+        self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
         self._masks = bytearray(BATCH_MAX * 16 + 16)
         self._nonce = bytearray(IV_SIZE)
         self._owner = os.getpid()
@@ -195,11 +195,11 @@ class OpenKeys:
         "forgeries", "forgery_limit", "phase", "phase_start", "update_allowed", "updated",
     )  # fmt: skip
 
-    def __init__(self, suite: int, secret: bytes, prefix: bytes = PREFIX) -> None:
+    def __init__(self, suite: int, secret: bytes) -> None:
         self._current = Generation(suite, secret)
         self._next: Generation | None = None
         self._previous: Generation | None = None
-        self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE, prefix))
+        self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
         self._masks = bytearray(BATCH_MAX * 16 + 16)
         self._nonce = bytearray(IV_SIZE)
         self._owner = os.getpid()
@@ -225,7 +225,7 @@ class OpenKeys:
         least = number_at + SAMPLE_OFFSET + 16
         if end - start > segment and (end - start) % segment and (end - start) % segment < least:
             end -= (end - start) % segment
-        if end - start < least:
+        if end - start < least or segment < least:
             return []
         sample = number_at + SAMPLE_OFFSET
         masks = self._masks

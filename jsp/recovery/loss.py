@@ -74,8 +74,8 @@ class LossDetector:
     """
 
     __slots__ = (
-        "_anti_deadlock", "bytes_lost", "controller", "deadline", "handshake_done", "in_flight", "packets_lost",
-        "pacer", "peer_max_ack_delay", "pto_count", "rtt", "spaces",
+        "_anti_deadlock", "_sampled_at", "bytes_lost", "controller", "deadline", "handshake_done", "in_flight",
+        "packets_lost", "pacer", "peer_max_ack_delay", "pto_count", "rtt", "spaces",
     )  # fmt: skip
 
     def __init__(self, controller: Controller) -> None:
@@ -91,6 +91,7 @@ class LossDetector:
         self.packets_lost = 0
         self.bytes_lost = 0
         self._anti_deadlock = NEVER
+        self._sampled_at = 0.0
 
     # --- sending -------------------------------------------------------------------------------------------
 
@@ -122,6 +123,8 @@ class LossDetector:
         if newest.first + newest.count - 1 == largest:
             # RFC 9002 5.3: the delay is capped once the handshake is confirmed, and not believed before.
             held = min(delay, self.peer_max_ack_delay) if self.handshake_done and not space.handshake else 0.0
+            if not self.rtt.sampled:
+                self._sampled_at = now
             self.rtt.update(max(now - newest.time, 0.0), held)
         before = self.in_flight
         total = 0
@@ -161,7 +164,9 @@ class LossDetector:
     def _persistent(self, lost: list[SentRun], starts: Sequence[int], stops: Sequence[int]) -> bool:
         """RFC 9002 section 7.6: nothing between two lost packets that far apart arrived."""
         duration = self.rtt.probe_timeout(self.peer_max_ack_delay) * PERSISTENT_CONGESTION_THRESHOLD
-        if lost[-1].time - lost[0].time <= duration:
+        # RFC 9002 7.6.2: what left before the first sample waited for a guess, much longer than the path's timeout.
+        lost = [run for run in lost if run.time >= self._sampled_at]
+        if not lost or lost[-1].time - lost[0].time <= duration:
             return False
         begin = lost[0]
         for previous, run in pairwise(lost):
@@ -209,7 +214,9 @@ class LossDetector:
         return deadline
 
     def on_timeout(self, now: float) -> None:
-        """`deadline` has come: declare losses, or let probes go out."""
+        """`deadline` has come: declare losses, or let probes go out. Before it nothing happens."""
+        if now < self.deadline:
+            return
         waiting = [space for space in self.spaces if space.loss_time <= now]
         if waiting:
             for space in waiting:

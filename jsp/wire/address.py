@@ -30,7 +30,7 @@ def _base32(data: bytes) -> str:
 def _unbase32(text: str, size: int, what: str) -> bytes:
     try:
         data = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or letters that are not even ASCII
         raise AddressError(f"{what} holds letters that base32 has not") from None
     # Spare bits must be zero, or one value would have several spellings.
     if len(data) != size or _base32(data) != text.lower():
@@ -101,9 +101,7 @@ class Address:
         return f"<Address {hidden}{' with an access key' if self.access_key else ''}>"
 
 
-_PLACE = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]*)):(?P<port>\d{1,5})(?:/(?P<path>.*))?", re.S
-)
+_PLACE = re.compile(r"(?:\[(?P<v6>[\w:.%-]+)\]|(?P<host>[^\[\]:/@\s]*)):(?P<port>[0-9]{1,5})(?:/(?P<path>.*))?", re.S)
 
 
 def parse_address(text: str) -> Address:

@@ -147,6 +147,8 @@ def parse_client_hello(message: bytes) -> ClientHello:
         name = v.get(_NAME, b"").decode()
     except UnicodeDecodeError:
         raise BadPacket("server name is not UTF-8") from None
+    if _NAME in v and not name:
+        raise BadPacket("empty server name")
     return ClientHello(
         random=random,
         versions=_parse_uints(_need(v, _VERSIONS), 4),

@@ -1,0 +1,1 @@
+"""Keys and handshakes against published answers and against liars."""

@@ -1,0 +1,202 @@
+"""Credit both ways: a peer never makes us hold more than a window, and is never left stuck."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jsp.config import LIMITS
+from jsp.engine.flow import ReceiveWindow, SendCredit
+from jsp.errors import Code, ProtocolViolation
+from tests.profiles import examples
+
+RTT = 0.1
+
+
+def test_credit_only_grows() -> None:
+    credit = SendCredit(100)
+    credit.used = 60
+    assert credit.available() == 40
+    assert credit.raise_to(150)
+    assert credit.available() == 90
+    for old in (150, 149, 100, 0):
+        assert not credit.raise_to(old)
+    assert credit.available() == 90
+    assert credit.blocked_at == -1
+
+
+def test_the_peer_may_fill_the_window_and_not_a_byte_more() -> None:
+    window = ReceiveWindow(100, 100)
+    window.on_received(60)
+    window.on_received(40)
+    assert window.held() == 100
+    with pytest.raises(ProtocolViolation) as caught:
+        window.on_received(1)
+    assert caught.value.code == Code.FLOW_CONTROL
+
+
+def test_credit_moves_with_what_is_read_and_not_with_what_arrives() -> None:
+    window = ReceiveWindow(100, 100)
+    window.on_received(100)
+    assert not window.update_due
+    assert not window.on_read(49)
+    assert window.on_read(1)
+    assert window.update_due
+    assert window.advance(1.0, RTT) == window.limit == 150
+    assert not window.update_due
+    assert window.held() == 50
+    window.on_received(50)
+    with pytest.raises(ProtocolViolation):
+        window.on_received(1)
+
+
+def test_a_lost_update_is_told_again() -> None:
+    window = ReceiveWindow(100, 100)
+    window.on_received(100)
+    window.on_read(100)
+    assert window.advance(1.0, RTT) == 200
+    window.on_lost()
+    assert window.update_due
+    assert window.advance(5.0, RTT) == 200
+    assert not window.update_due
+
+
+# --- growth --------------------------------------------------------------------------------------------------------
+
+
+def read_half(window: ReceiveWindow, now: float) -> int:
+    """The application empties half a window at `now`; the size of the window the peer then has."""
+    half = (window.limit - window.received + window.held()) // 2
+    window.on_received(half)
+    window.on_read(window.held())
+    before = window.received
+    return window.advance(now, RTT) - before
+
+
+def test_a_window_emptied_within_two_round_trips_doubles_up_to_its_maximum() -> None:
+    window = ReceiveWindow(1000, 3000)
+    assert read_half(window, 1.0) == 1000
+    assert read_half(window, 1.19) == 2000
+    assert read_half(window, 1.38) == 3000
+    assert read_half(window, 1.5) == 3000
+
+
+def test_a_slow_reader_gets_no_larger_window() -> None:
+    window = ReceiveWindow(1000, 8000)
+    for i in range(10):
+        assert read_half(window, 1.0 + i * 0.2001) == 1000
+
+
+def test_an_update_told_again_is_no_sign_of_speed() -> None:
+    window = ReceiveWindow(1000, 8000)
+    read_half(window, 1.0)
+    window.on_lost()
+    window.advance(1.01, RTT)
+    window.on_lost()
+    limit = window.advance(1.02, RTT)
+    assert limit - window.received == 1000
+
+
+# --- a peer that is stuck ------------------------------------------------------------------------------------------
+
+
+def test_a_blocked_peer_gets_what_there_is() -> None:
+    window = ReceiveWindow(100, 100)
+    window.on_received(100)
+    window.on_read(10)
+    assert not window.update_due
+    window.on_blocked(100)
+    assert window.update_due
+    assert window.advance(1.0, RTT) == 110
+
+
+def test_a_blocked_peer_gets_the_next_byte_that_is_read() -> None:
+    window = ReceiveWindow(100, 100)
+    window.on_received(100)
+    window.on_blocked(100)
+    assert not window.update_due
+    assert window.on_read(1)
+    assert window.advance(1.0, RTT) == 101
+    # It is stuck no more: half a window from here on.
+    window.on_received(1)
+    assert not window.on_read(10)
+
+
+def test_a_blocked_peer_makes_no_window_grow() -> None:
+    window = ReceiveWindow(100, 1000)
+    window.on_received(100)
+    now = 1.0
+    for _ in range(50):
+        now += 0.001
+        window.on_blocked(window.limit)
+        window.on_read(1)
+        window.advance(now, RTT)
+        window.on_received(1)
+    assert window.limit - window.received + window.held() <= 101
+
+
+def test_old_news_of_being_blocked_is_passed_over() -> None:
+    window = ReceiveWindow(100, 100)
+    window.on_received(100)
+    window.on_read(60)
+    window.advance(1.0, RTT)
+    for limit in (0, 99, 100, 159, 161, 1 << 60):
+        window.on_blocked(limit)
+        assert not window.update_due
+    assert not window.on_read(1)
+
+
+# --- gaps ----------------------------------------------------------------------------------------------------------
+
+
+def test_gaps_are_counted_and_bounded() -> None:
+    window = ReceiveWindow(100, 100)
+    window.on_fragments(LIMITS.fragments)
+    window.on_fragments(-1)
+    window.on_fragments(1)
+    assert window.fragments == LIMITS.fragments
+    with pytest.raises(ProtocolViolation) as caught:
+        window.on_fragments(1)
+    assert caught.value.code == Code.EXCESSIVE_LOAD
+
+
+# --- both ends -----------------------------------------------------------------------------------------------------
+
+
+@examples(80)
+@given(seed=st.integers(0, 1 << 40), size=st.integers(1, 5000), growth=st.integers(1, 8), chunk=st.integers(1, 3000))
+def test_everything_gets_through_and_never_more_than_a_window_is_held(
+    seed: int, size: int, growth: int, chunk: int
+) -> None:
+    """A sender with credit, frames that get lost, a reader that reads only whole chunks when they fit a window."""
+    rng = random.Random(seed)
+    window = ReceiveWindow(size, size * growth)
+    credit = SendCredit(size)
+    chunk = min(chunk, size)
+    total, read, now = 20_000, 0, 1.0
+    for _ in range(200_000):
+        if read >= total:
+            break
+        now += rng.choice((0.001, 0.01, 0.5))
+        # The sender.
+        n = min(credit.available(), rng.randint(1, 2 * chunk), total - credit.used)
+        credit.used += n
+        window.on_received(n)
+        assert window.held() <= size * growth
+        if credit.available() == 0 and credit.used < total and rng.random() < 0.9:
+            window.on_blocked(credit.limit)
+        # The reader takes whole chunks only, as of a message.
+        if window.held() >= min(chunk, total - read):
+            taken = min(chunk, total - read)
+            read += taken
+            window.on_read(taken)
+        if window.update_due:
+            limit = window.advance(now, RTT)
+            if rng.random() < 0.3:
+                window.on_lost()
+            else:
+                credit.raise_to(limit)
+    assert (credit.used, read, window.held()) == (total, total, 0)

@@ -1,0 +1,1 @@
+"""Loss recovery against hand-computed numbers and plain models."""

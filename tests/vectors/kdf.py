@@ -1,0 +1,153 @@
+"""Published key derivations: RFC 5869 appendix A, RFC 8448 section 3, RFC 9001 appendix A."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Hkdf(NamedTuple):
+    """One SHA-256 case of RFC 5869 appendix A."""
+
+    name: str
+    ikm: str
+    salt: str
+    info: str
+    prk: str
+    okm: str
+
+
+RFC5869 = (
+    Hkdf(
+        "A.1",
+        "0b" * 22,
+        "000102030405060708090a0b0c",
+        "f0f1f2f3f4f5f6f7f8f9",
+        "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5",
+        "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865",
+    ),
+    Hkdf(
+        "A.2",
+        bytes(range(0x50)).hex(),
+        bytes(range(0x60, 0xB0)).hex(),
+        bytes(range(0xB0, 0x100)).hex(),
+        "06a6b88c5853361a06104c9ceb35b45cef760014904671014a193f40c15fc244",
+        "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c"
+        "59045a99cac7827271cb41c65e590e09da3275600c2f09b8367793a9aca3db71"
+        "cc30c58179ec3e87c14c01d5c1f3434f1d87",
+    ),
+    Hkdf(
+        "A.3",
+        "0b" * 22,
+        "",
+        "",
+        "19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04",
+        "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
+    ),
+)
+
+# RFC 8448 section 3, "Simple 1-RTT Handshake".
+TLS_PREFIX = b"tls13 "
+TLS_CLIENT_HELLO = (
+    "010000c00303cb34ecb1e78163ba1c38c6dacb196a6dffa21a8d9912ec18a2ef6283024dece70000061301130313020100"
+    "00910000000b0009000006736572766572ff01000100000a00140012001d00170018001901000101010201030104002300"
+    "00003300260024001d002099381de560e4bd43d23d8e435a7dbafeb3c06e51c13cae4d5413691e529aaf2c002b00030203"
+    "04000d0020001e040305030603020308040805080604010501060102010402050206020202002d00020101001c00024001"
+)
+TLS_SERVER_HELLO = (
+    "020000560303a6af06a4121860dc5e6e60249cd34c95930c8ac5cb1434dac155772ed3e2692800130100002e0033002400"
+    "1d0020c9828876112095fe66762bdbf7c672e156d6cc253b833df1dd69b1b04e751f0f002b00020304"
+)
+TLS_CLIENT_X25519 = "49af42ba7f7994852d713ef2784bcbcaa7911de26adc5642cb634540e7ea5005"
+TLS_SERVER_SHARE = "c9828876112095fe66762bdbf7c672e156d6cc253b833df1dd69b1b04e751f0f"
+TLS_SHARED = "8bd4054fb55b9d63fdfbacf9f04b9f0d35e6d63f537563efd46272900f89492d"
+TLS_HELLO_HASH = "860c06edc07858ee8e78f0e7428c58edd6b43f2ca3e6e95f02ed063cf0e1cad8"
+TLS_SERVER_FINISHED_HASH = "9608102a0f1ccc6db6250b7b7e417b1a000eaada3daae4777a7686c9ff83df13"
+TLS_CLIENT_FINISHED_HASH = "209145a96ee8e2a122ff810047cc952684658d6049e86429426db87c54ad143d"
+
+TLS_EARLY_SECRET = "33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a"
+TLS_HANDSHAKE_SECRET = "1dc826e93606aa6fdc0aadc12f741b01046aa6b99f691ed221a9f0ca043fbeac"
+TLS_MASTER_SECRET = "18df06843d13a08bf2a449844c5f8a478001bc4d4c627984d5a41da8d0402919"
+# stage -> (label, transcript hash or "" for the empty one, the secret)
+TLS_DERIVED = {
+    "early": (("derived", "", "6f2615a108c702c5678f54fc9dbab69716c076189c48250cebeac3576c3611ba"),),
+    "handshake": (
+        ("c hs traffic", TLS_HELLO_HASH, "b3eddb126e067f35a780b3abf45e2d8f3b1a950738f52e9600746a0e27a55a21"),
+        ("s hs traffic", TLS_HELLO_HASH, "b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38"),
+        ("derived", "", "43de77e0c77713859a944db9db2590b53190a65b3ee2e4f12dd7a0bb7ce254b4"),
+    ),
+    "master": (
+        ("c ap traffic", TLS_SERVER_FINISHED_HASH, "9e40646ce79a7f9dc05af8889bce6552875afa0b06df0087f792ebb7c17504a5"),
+        ("s ap traffic", TLS_SERVER_FINISHED_HASH, "a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643"),
+        ("exp master", TLS_SERVER_FINISHED_HASH, "fe22f881176eda18eb8f44529e6792c50c9a3f89452f68d8ae311b4309d3cf50"),
+        ("res master", TLS_CLIENT_FINISHED_HASH, "7df235f2031d2a051287d02b0241b0bfdaf86cc856231f2d5aba46c434ec196c"),
+    ),
+}
+# secret, label, context, answer
+TLS_LABELS = (
+    ("b3eddb126e067f35a780b3abf45e2d8f3b1a950738f52e9600746a0e27a55a21", "key", "", "dbfaa693d1762c5b666af5d950258d01"),
+    ("b3eddb126e067f35a780b3abf45e2d8f3b1a950738f52e9600746a0e27a55a21", "iv", "", "5bd3c71b836e0b76bb73265f"),
+    (
+        "b3eddb126e067f35a780b3abf45e2d8f3b1a950738f52e9600746a0e27a55a21",
+        "finished",
+        "",
+        "b80ad01015fb2f0bd65ff7d4da5d6bf83f84821d1f87fdc7d3c75b5a7b42d9c4",
+    ),
+    ("b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38", "key", "", "3fce516009c21727d0f2e4e86ee403bc"),
+    ("b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38", "iv", "", "5d313eb2671276ee13000b30"),
+    (
+        "b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38",
+        "finished",
+        "",
+        "008d3b66f816ea559f96b537e885c31fc068bf492c652f01f288a1d8cdc19fc8",
+    ),
+    (
+        "7df235f2031d2a051287d02b0241b0bfdaf86cc856231f2d5aba46c434ec196c",
+        "resumption",
+        "0000",
+        "4ecd0eb6ec3b4d87f5d6028f922ca4c5851a277fd41311c9e62d2c9492e1c4f3",
+    ),
+)
+
+# RFC 9001 appendix A.1: Initial keys.
+QUIC_SALT = "38762cf7f55934b34d179ae6a4c80cadccbb7f0a"
+QUIC_DCID = "8394c8f03e515708"
+QUIC_INITIAL_SECRET = "7db5df06e7a69e432496adedb00851923595221596ae2ae9fb8115c1e9ed0a44"
+QUIC_CLIENT_INITIAL = "c00cf151ca5be075ed0ebfb5c80323c42d6b7db67881289af4008f1f6c357aea"
+QUIC_SERVER_INITIAL = "3c199828fd139efd216c155ad844cc81fb82fa8d7446fa7d78be803acdda951b"
+QUIC_CLIENT_KEYS = {
+    "quic key": "1f369613dd76d5467730efcbe3b1a22d",
+    "quic iv": "fa044b2f42a3fd3b46fb255c",
+    "quic hp": "9f50449e04a0e810283a1e9933adedd2",
+}
+QUIC_SERVER_KEYS = {
+    "quic key": "cf3a5331653c364c88f0f379b6067e37",
+    "quic iv": "0ac1493ca1905853b0bba03e",
+    "quic hp": "c206b8d9b9f0f37644430b490eeaa314",
+}
+# Appendix A.2: the client's header protection.
+QUIC_CLIENT_SAMPLE = "d1b1c98dd7689fb8ec11d242b123dc9b"
+QUIC_CLIENT_MASK = "437b9aec36"
+# Appendix A.3: the server's Initial packet, number 1.
+QUIC_SERVER_HEADER = "c1000000010008f067a5502a4262b50040750001"
+QUIC_SERVER_PAYLOAD = (
+    "02000000000600405a020000560303eefce7f7b37ba1d1632e96677825ddf73988cfc79825df566dc5430b9a045a120013"
+    "0100002e00330024001d00209d3c940d89690b84d08a60993c144eca684d1081287c834d5311bcf32bb9da1a002b00020304"
+)
+QUIC_SERVER_MASK = "2ec0d8356a"
+QUIC_SERVER_PACKET = (
+    "cf000000010008f067a5502a4262b5004075c0d95a482cd0991cd25b0aac406a5816b6394100f37a1c69797554780bb38c"
+    "c5a99f5ede4cf73c3ec2493a1839b3dbcba3f6ea46c5b7684df3548e7ddeb9c3bf9c73cc3f3bded74b562bfb19fb84022f"
+    "8ef4cdd93795d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc42158407dd074ee"
+)
+# Appendix A.5: ChaCha20-Poly1305 short header packet.
+QUIC_CHACHA_SECRET = "9ac312a7f877468ebe69422748ad00a15443f18203a07d6060f688f30f21632b"
+QUIC_CHACHA_KEYS = {
+    "quic key": "c6d98ff3441c3fe1b2182094f69caa2ed4b716b65488960a7a984979fb23e1c8",
+    "quic iv": "e0459b3474bdd0e44a41c144",
+    "quic hp": "25a282b9e82f06f21f488917a4fc8f1b73573685608597d0efcb076b0ab7a7a4",
+    "quic ku": "1223504755036d556342ee9361d253421a826c9ecdf3c7148684b36b714881f9",
+}
+QUIC_CHACHA_NUMBER = 654360564
+QUIC_CHACHA_HEADER = "4200bff4"
+QUIC_CHACHA_PLAINTEXT = "01"
+QUIC_CHACHA_SEALED = "655e5cd55c41f69080575d7999c25a5bfb"

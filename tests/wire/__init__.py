@@ -1,0 +1,1 @@
+"""Codecs against the bytes of an enemy."""
