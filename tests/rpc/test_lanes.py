@@ -1,0 +1,183 @@
+"""Lanes over loopback: order, corks, full lanes, and peers that misuse them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import gevent
+import pytest
+
+import jsp
+import jsp.rpc
+from jsp.rpc import codec
+from jsp.rpc.codec import REPLY, Encoder, Frame, Framer
+from jsp.rpc.errors import BadFrame, CloseCode
+from jsp.rpc.lanes import ITEMS, LARGE, SMALL, SMALL_MAX, Lanes, close_for, lane_for, read_lane, rpc_config
+from tests.rpc.support import IDENTITY, LOOPBACK, until
+
+
+class Ends:
+    """A connection with both of its ends in hand."""
+
+    def __init__(self) -> None:
+        accepted: list[jsp.Connection] = []
+        self._over = gevent.event.Event()
+
+        def handle(conn: jsp.Connection) -> None:
+            accepted.append(conn)
+            self._over.wait()
+
+        self._server = jsp.Server(LOOPBACK, handle, identity=IDENTITY, config=rpc_config())
+        self._server.start()
+        self.client = jsp.connect(self._server.url, config=rpc_config())
+        until(lambda: accepted)
+        self.server = accepted[0]
+
+    def close(self) -> None:
+        self._over.set()
+        self.client.abort()
+        self._server.stop(0)
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    ends = Ends()
+    yield ends
+    ends.close()
+
+
+def frames_from(stream: jsp.Stream, count: int) -> list[Frame]:
+    framer = Framer()
+    frames: list[Frame] = []
+    stream.settimeout(5)
+    while len(frames) < count:
+        frames += framer.receive(stream.recv(65536))
+    return frames
+
+
+def test_config_is_made_for_rpc() -> None:
+    assert rpc_config().protocols == ("jsp-rpc/1",)
+    assert rpc_config().keep_alive
+    mine = rpc_config(jsp.Config(keep_alive=None, idle_timeout=5, max_streams=7))
+    assert (mine.keep_alive, mine.idle_timeout, mine.max_streams) == (None, 5, codec.LANES_MAX)
+
+
+def test_one_stream_a_lane_opened_when_needed(ends: Ends) -> None:
+    lanes = Lanes(ends.client)
+    encoder = Encoder()
+    for i in range(3):
+        lanes.send(SMALL, encoder.frame(REPLY, i, i))
+    lanes.send(LARGE, encoder.frame(REPLY, 3, bytes(100_000)))
+    small, large = ends.server.accept_stream(timeout=5), ends.server.accept_stream(timeout=5)
+    assert frames_from(small, 3) == [(REPLY, i, bytes([i])) for i in range(3)]
+    assert frames_from(large, 1)[0][1] == 3
+    with pytest.raises(jsp.Timeout):
+        ends.server.accept_stream(timeout=0)
+
+
+def test_which_lane() -> None:
+    assert lane_for(bytes(SMALL_MAX)) == SMALL
+    assert lane_for(bytes(SMALL_MAX + 1)) == LARGE
+
+
+def test_small_frames_overtake_large_ones(ends: Ends) -> None:
+    lanes = Lanes(ends.client)
+    encoder = Encoder()
+    order: list[int] = []
+
+    def read(stream: jsp.Stream) -> None:
+        order.append(frames_from(stream, 1)[0][1])
+
+    def read_later(stream: jsp.Stream) -> None:
+        gevent.spawn(read, stream)
+
+    ends.server.on_stream = lambda conn, stream: read_later(stream)
+    lanes.send(LARGE, encoder.frame(REPLY, 1, bytes(900_000)))
+    lanes.send(SMALL, encoder.frame(REPLY, 2, 2))
+    until(lambda: len(order) == 2)
+    assert order == [2, 1]
+
+
+def test_cork_sends_in_one_piece_and_in_order(ends: Ends) -> None:
+    lanes = Lanes(ends.client)
+    encoder = Encoder()
+    lanes.cork()
+    lanes.cork()
+    for i in range(3):
+        lanes.send(SMALL, encoder.frame(REPLY, i, i))
+    lanes.send(ITEMS, encoder.frame(REPLY, 9, 9))
+    lanes.uncork()
+    lanes.uncork()
+    items, small = ends.server.accept_stream(timeout=5), ends.server.accept_stream(timeout=5)
+    assert frames_from(items, 1)[0][1] == 9
+    assert [call for _, call, _ in frames_from(small, 3)] == [0, 1, 2]
+
+
+def test_try_send_never_waits(ends: Ends) -> None:
+    lanes = Lanes(ends.client)
+    frame = codec.bare_frame(codec.CANCEL, 1)
+    assert not lanes.try_send(SMALL, frame), "opening a stream may wait"
+    lanes.send(SMALL, frame)
+    assert lanes.try_send(SMALL, frame)
+    filling = gevent.spawn(lanes.send, SMALL, bytes(8 << 20))
+    gevent.sleep(0)
+    assert not filling.dead
+    assert not lanes.try_send(SMALL, frame)
+    filling.kill()
+
+
+def read_raw(ends: Ends, data: bytes, *, bidirectional: bool = False) -> jsp.Stream:
+    stream = ends.client.open_stream(unidirectional=not bidirectional)
+    if data:
+        stream.sendall(data)
+    return stream
+
+
+def test_a_lane_is_read_until_the_connection_ends(ends: Ends) -> None:
+    frame = Encoder().frame(REPLY, 1, "x")
+    read_raw(ends, frame * 3 + frame[:5])
+    seen: list[Frame] = []
+    reader = gevent.spawn(read_lane, ends.server.accept_stream(timeout=5), codec.MAX_FRAME, seen.extend)
+    until(lambda: len(seen) == 3)
+    ends.client.abort()
+    with pytest.raises(jsp.ConnectionClosed):
+        reader.get(timeout=5)
+
+
+@pytest.mark.parametrize("end", ["finish", "bidirectional", "malformed"])
+def test_what_a_lane_must_not_be(ends: Ends, end: str) -> None:
+    stream = read_raw(
+        ends, b"\x00\x00\x00\x01" * 3 if end == "malformed" else b"", bidirectional=end == "bidirectional"
+    )
+    if end == "finish":
+        stream.close()
+    with pytest.raises(BadFrame):
+        read_lane(ends.server.accept_stream(timeout=5), codec.MAX_FRAME, lambda frames: None)
+
+
+class ResetStream:
+    """A lane whose sender abandons it."""
+
+    inner = SimpleNamespace(send=None)
+
+    def recv(self, size: int) -> bytes:
+        raise jsp.StreamReset("the peer abandoned the stream", 1)
+
+
+def test_a_lane_must_not_be_reset() -> None:
+    with pytest.raises(BadFrame):
+        read_lane(ResetStream(), codec.MAX_FRAME, lambda frames: None)  # type: ignore[arg-type]
+
+
+def test_closing_says_why_once(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "jsp.rpc"):
+        for _ in range(2):
+            close_for(ends.server, BadFrame("no such thing " * 10, CloseCode.LIMIT))
+    assert ends.client.wait_closed(5)
+    error = ends.client.closed_error()
+    assert (error.code, error.application, error.by_peer) == (CloseCode.LIMIT, True, True)
+    assert error.reason.startswith("no such thing")
+    [record] = caplog.records
+    assert "127.0.0.1" in record.getMessage() and "no such thing" in record.getMessage()
