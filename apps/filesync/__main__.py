@@ -1,0 +1,7 @@
+"""`python -m jsp.apps.filesync` is `jsp-sync`."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())

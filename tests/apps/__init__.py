@@ -1,0 +1,1 @@
+"""Tests of the applications, as their users run them."""
