@@ -282,7 +282,7 @@ class Load:
         before = self._samples[-1] if self._samples else Sample(0.0, nothing, nothing, 0, 0, 0, 0.0, 0.0, 0, 0)
         self._samples.append(sample)
         # The last interval is a short one; when it saw nothing it is not worth a line.
-        if not last or (sample.sent, sample.received) != (before.sent, before.received):
+        if not last or (sample.sent, sample.received, sample.lost) != (before.sent, before.received, before.lost):
             self._on_sample(before, sample)
 
     def _result(self, cpu: os.times_result) -> Result:

@@ -119,9 +119,21 @@ def test_small_pieces_before_a_large_one_do_not_move_it_each_time() -> None:
         assembler.insert(base - i, one, 0, 1)
     # A thousandth of this is enough; a copy of the window for each takes four times as long.
     assert time.process_time() - start < 0.5
+    assert assembler.gaps() == 2
     assembler.insert(0, bytearray(base), 0, base)
     assert assembler.next == base + window
     assert assembler.gaps() == 0
+
+
+def test_a_large_neighbour_keeps_its_place_and_its_bytes() -> None:
+    assembler = Assembler()
+    data = bytearray(random.Random(2).randbytes(100_000))
+    assembler.insert(50_000, data, 50_000, 90_000)
+    assembler.insert(40_000, data, 40_000, 60_000)
+    assembler.insert(95_000, data, 95_000, 100_000)
+    assembler.insert(30_000, data, 30_000, 96_000)
+    assembler.insert(0, data, 0, 30_000)
+    assert (assembler.gaps(), assembler.take(200_000)) == (0, bytes(data))
 
 
 def test_a_thousand_gaps_close_in_one_go() -> None:
