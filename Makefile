@@ -12,7 +12,7 @@ help:  ## this list
 $(VENV)/.installed: pyproject.toml
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q --upgrade pip
-	$(VENV)/bin/pip install -q -e '.[dev]'
+	PYTHONWARNINGS=ignore $(VENV)/bin/pip install -q -e '.[dev]'
 	@touch $@
 
 setup: $(VENV)/.installed  ## make a virtual environment with everything the tests need
