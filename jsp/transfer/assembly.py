@@ -64,9 +64,11 @@ class Assembly:
         self._hashes = bytearray()
 
     def start_over(self, begin: Begin) -> None:
-        """The file changed while the sender read it. What is here of it by now is what has been said of it so far."""
+        """The file changed while the sender read it. What is here of it by now is what has been said of it so far, and
+        behind that what was here before: the sender may have left out some of it without a word yet.
+        """
         same = chunk_size(begin.size) == self._chunk
-        self._describe(begin, bytes(self._hashes), self._chunk)
+        self._describe(begin, bytes(self._hashes) + self._have[len(self._hashes) :], self._chunk)
         if not same:
             self._written = 0
 

@@ -59,7 +59,9 @@ class Basis:
         try:
             if self._fd < 0:
                 self._fd = self._open(directory, name)
-                here = file_state(self._fd).size
+                # Now, for what changes while it is read is another file.
+                self._state = file_state(self._fd)
+                here = self._state.size
                 complete = here >= self._size
                 self._count = chunk_count(self._size, self.chunk) if complete else here // self.chunk
             done = 0
@@ -104,5 +106,4 @@ class Basis:
         """Let go of the file. Harmless when closed."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            self._state = file_state(fd)
             os.close(fd)

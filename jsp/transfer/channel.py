@@ -5,12 +5,14 @@ from __future__ import annotations
 import jsp.errors
 from jsp.net import clock
 from jsp.net.stream import SHUT_WR, Stream
-from jsp.transfer.errors import BadFrame, PeerGaveUp
+from jsp.transfer.errors import PeerGaveUp
 from jsp.transfer.frames import ABORT, Body, FrameReader, pack_abort, parse_abort
+from jsp.transfer.names import display
 
 # How long to wait for the other side to hear why this one gives up. What it was sending has to be read meanwhile,
 # or it would go on for as long as there is credit.
 _LINGER = 3.0
+_PIECE = 65536
 
 
 class Channel:
@@ -32,7 +34,7 @@ class Channel:
         """Type and body of the next frame. PeerGaveUp when the other side did; BadFrame; errors of the stream."""
         kind, body = self._frames.read()
         if kind == ABORT:
-            raise PeerGaveUp(f"the other side gave up: {parse_abort(body)}")
+            raise PeerGaveUp(f"the other side gave up: {display(parse_abort(body).encode())}")
         return kind, body
 
     def has_frame(self) -> bool:
@@ -46,8 +48,9 @@ class Channel:
             self._stream.sendall(pack_abort(text))
             self._stream.shutdown(SHUT_WR)
             deadline = clock.now() + _LINGER
-            while clock.now() < deadline:
-                self._frames.read()
-        except (BadFrame, jsp.errors.Error):
-            # The end of the stream, which is what we waited for; or the connection is gone.
+            # Bytes rather than frames: whoever read them may have been ended in the middle of one.
+            while self._stream.recv(_PIECE) and clock.now() < deadline:
+                pass
+        except jsp.errors.Error:
+            # The connection is gone, or the other side does not care.
             pass

@@ -20,7 +20,20 @@ def together(*functions: Callable[[], None]) -> None:
             if error is not None:
                 raise error
     finally:
-        gevent.killall(greenlets)
+        _end(greenlets)
+
+
+def _end(greenlets: list[Greenlet[..., Exception | None]]) -> None:
+    """Whoever is in a thread ends late (see `threads.run`); who waits for that may be killed once more meanwhile."""
+    interrupted: BaseException | None = None
+    while True:
+        try:
+            gevent.killall(greenlets)
+            break
+        except BaseException as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 def _caught(function: Callable[[], None]) -> Exception | None:

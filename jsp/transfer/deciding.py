@@ -201,7 +201,13 @@ class Decider:
     def hash_more(self, incoming: Incoming) -> bytes:
         """The next hashes of a basis. BusyError while another transfer writes it."""
         assert incoming.basis is not None
-        return incoming.basis.hash_more(self.tree.directory(incoming.directory), incoming.entry.name)
+        try:
+            directory = self.tree.directory(incoming.directory)
+        except OSError:
+            # No longer there; the store will say so.
+            incoming.basis.over = True
+            return b""
+        return incoming.basis.hash_more(directory, incoming.entry.name)
 
 
 def _look(name: bytes, directory: int) -> os.stat_result | None:
@@ -219,7 +225,11 @@ def _make_link(entry: Link, directory: int) -> None:
         os.unlink(temporary, dir_fd=directory)
         os.symlink(entry.target, temporary, dir_fd=directory)
     _set_link_time(temporary, directory, entry.mtime)
-    os.rename(temporary, entry.name, src_dir_fd=directory, dst_dir_fd=directory)
+    try:
+        os.rename(temporary, entry.name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:
+        os.unlink(temporary, dir_fd=directory)
+        raise
 
 
 def _set_link_time(name: bytes, directory: int, mtime: int) -> None:

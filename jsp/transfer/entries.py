@@ -25,7 +25,10 @@ from jsp.transfer.errors import BadFrame
 from jsp.transfer.names import check_name, check_target, display, is_temporary
 
 MODE_MAX = 0o7777
-_TIME_MAX = (1 << 63) - 1
+TIME_MAX = (1 << 63) - 1
+
+# In one frame, which the hub reads in one go; senders stay far below.
+ENTRIES_MAX = 4096
 
 _LEAVE, _ENTER, _FILE, _LINK = range(4)
 
@@ -67,11 +70,11 @@ def pack_entries(entries: Sequence[Entry]) -> bytes:
     rows: list[tuple[Any, ...]] = []
     for entry in entries:
         if type(entry) is File:
-            rows.append((_FILE, *entry))
+            rows.append((_FILE, entry.name, entry.mode, nearest_time(entry.mtime), entry.size))
         elif type(entry) is Enter:
-            rows.append((_ENTER, *entry))
+            rows.append((_ENTER, entry.name, entry.mode, nearest_time(entry.mtime)))
         elif type(entry) is Link:
-            rows.append((_LINK, *entry))
+            rows.append((_LINK, entry.name, nearest_time(entry.mtime), entry.target))
         else:
             rows.append((_LEAVE,))
     packed: bytes = msgpack.packb(rows)
@@ -81,9 +84,9 @@ def pack_entries(entries: Sequence[Entry]) -> bytes:
 def parse_entries(body: bytes | bytearray) -> list[Entry]:
     """Read the body of an ENTRIES frame; BadFrame when anything in it is not as it must be."""
     try:
-        rows = msgpack.unpackb(body)
+        rows = msgpack.unpackb(body, max_array_len=ENTRIES_MAX)
     except ValueError:
-        raise BadFrame("a list of entries is damaged") from None
+        raise BadFrame("a list of entries is damaged, or too long") from None
     if type(rows) is not list:
         raise BadFrame("a list of entries is no list")
     return [_parse_entry(row) for row in rows]
@@ -139,13 +142,18 @@ def check_mode(value: object) -> int:
 
 def check_time(value: object) -> int:
     """`value` if it is a time in nanoseconds; BadFrame otherwise."""
-    if type(value) is not int or not -_TIME_MAX <= value <= _TIME_MAX:
+    if type(value) is not int or not -TIME_MAX <= value <= TIME_MAX:
         raise BadFrame("a time is 64 bits of nanoseconds")
     return value
+
+
+def nearest_time(mtime: int) -> int:
+    """The time nearest to `mtime` that can be sent: file systems know years after 2262."""
+    return max(-TIME_MAX, min(mtime, TIME_MAX))
 
 
 def check_size(value: object) -> int:
     """`value` if it can be the size of a file; BadFrame otherwise."""
     if type(value) is not int or not 0 <= value <= SIZE_MAX:
-        raise BadFrame("a file has 0 to 2**60 bytes")
+        raise BadFrame("a file has 0 to 2**46 bytes")
     return value

@@ -11,10 +11,11 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable
+from functools import cached_property
 
 
 class Exclude:
-    """Compiled patterns.
+    """Patterns.
 
     Args:
         patterns: as above. They may come from a peer; `fnmatch` turns them into expressions that do not backtrack.
@@ -28,11 +29,6 @@ class Exclude:
             kind = self._paths if b"/" in body else self._names
             kind.add(body.lstrip(b"/"), directories_only=body != pattern)
 
-    @property
-    def needs_paths(self) -> bool:
-        """Whether `matches` looks at the path."""
-        return bool(self._paths)
-
     def __bool__(self) -> bool:
         return bool(self._names) or bool(self._paths)
 
@@ -43,15 +39,24 @@ class Exclude:
 
 class _Patterns:
     def __init__(self) -> None:
-        self._any: list[re.Pattern[bytes]] = []
-        self._directories: list[re.Pattern[bytes]] = []
+        self._any: list[bytes] = []
+        self._directories: list[bytes] = []
 
     def __bool__(self) -> bool:
         return bool(self._any) or bool(self._directories)
 
     def add(self, pattern: bytes, directories_only: bool) -> None:
-        expression = fnmatch.translate(pattern.decode("latin-1")).encode("latin-1")
-        (self._directories if directories_only else self._any).append(re.compile(expression))
+        (self._directories if directories_only else self._any).append(pattern)
 
     def match(self, text: bytes, directory: bool) -> bool:
-        return any(p.match(text) for p in self._any) or (directory and any(p.match(text) for p in self._directories))
+        any_, directories = self._compiled
+        return any(p.match(text) for p in any_) or (directory and any(p.match(text) for p in directories))
+
+    @cached_property
+    def _compiled(self) -> tuple[list[re.Pattern[bytes]], list[re.Pattern[bytes]]]:
+        # Not before it is needed, which is in the thread of the walk: a peer can choose patterns that take long.
+        return [_compile(p) for p in self._any], [_compile(p) for p in self._directories]
+
+
+def _compile(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(fnmatch.translate(pattern.decode("latin-1")).encode("latin-1"))

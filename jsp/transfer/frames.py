@@ -40,7 +40,7 @@ from typing import Any, NamedTuple, Protocol
 import msgpack
 
 from jsp.transfer.chunks import CHUNK_MAX, HASH_SIZE, SIZE_MAX
-from jsp.transfer.entries import MODE_MAX, check_mode, check_time
+from jsp.transfer.entries import MODE_MAX, check_mode, check_time, nearest_time
 from jsp.transfer.errors import BadFrame
 
 VERSION = 1
@@ -53,10 +53,15 @@ SKIPPABLE = 64
 Body = bytes | bytearray
 
 BODY_MAX = CHUNK_MAX + 64
-# A name or a sentence for people; longer ones are cut before they are sent.
+# A path or a sentence for people; longer ones are cut, before they are sent and when they come.
+_PATH_MAX = 4096
 _TEXT_MAX = 1000
+
+# Patterns, bytes of one, bytes of all. Compiling one takes time that grows with the square of its length: with these
+# bounds it is some seconds in a thread at the worst.
 _EXCLUDE_MAX = 1000
-_PATTERN_MAX = 4096
+_PATTERN_MAX = 1024
+_PATTERNS_MAX = 65536
 
 _HEADER = struct.Struct("!IB")
 _WHOLE = struct.Struct("!IqI32s")
@@ -161,16 +166,17 @@ def pack_open(request: Open) -> bytes:
 def pack_start(start: Start) -> bytes:
     body: dict[str, Any] = {"single": start.single}
     if start.mode is not None:
-        body |= {"mode": start.mode, "mtime": start.mtime}
+        body |= {"mode": start.mode, "mtime": nearest_time(start.mtime or 0)}
     return pack(START, msgpack.packb(body))
 
 
 def pack_whole(number: int, mtime: int, mode: int, digest: bytes, data: bytes) -> bytes:
-    return _HEADER.pack(_WHOLE.size + len(data), WHOLE) + _WHOLE.pack(number, mtime, mode, digest) + data
+    head = _WHOLE.pack(number, nearest_time(mtime), mode, digest)
+    return _HEADER.pack(len(head) + len(data), WHOLE) + head + data
 
 
 def pack_begin(begin: Begin) -> bytes:
-    return pack(BEGIN, _BEGIN.pack(*begin))
+    return pack(BEGIN, _BEGIN.pack(begin.number, begin.size, nearest_time(begin.mtime), begin.mode))
 
 
 def pack_data(number: int, chunk: int, digest: bytes, data: bytes) -> bytes:
@@ -206,11 +212,16 @@ def pack_cancel(number: int) -> bytes:
 
 
 def pack_problem(error: bool, path: bytes, text: str) -> bytes:
-    return pack(PROBLEM, msgpack.packb([error, path, text[:_TEXT_MAX]]))
+    return pack(PROBLEM, msgpack.packb([error, path[:_PATH_MAX], _words(text)]))
 
 
 def pack_abort(text: str) -> bytes:
-    return pack(ABORT, msgpack.packb(text[:_TEXT_MAX]))
+    return pack(ABORT, msgpack.packb(_words(text)))
+
+
+def _words(text: str) -> str:
+    """`text` as it can be sent: file names in it need not be Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode()[:_TEXT_MAX]
 
 
 # --- bytes to frames ---------------------------------------------------------------------------------------------
@@ -235,8 +246,11 @@ def _unpack_msgpack(body: Body, kind: type) -> Any:
 
 def parse_open(body: Body) -> Open:
     value = _unpack_msgpack(body, dict)
-    if value.get("v") != VERSION:
-        raise BadFrame(f"the peer speaks version {value.get('v')} of the transfer protocol, this is version {VERSION}")
+    version = value.get("v")
+    if type(version) is not int:
+        raise BadFrame("a request does not say its version")
+    if version != VERSION:
+        raise BadFrame(f"the peer speaks version {version} of the transfer protocol, this is version {VERSION}")
     operation, path, exclude = value.get("op"), value.get("path"), value.get("exclude", [])
     if operation not in ("push", "pull") or type(path) is not bytes:
         raise BadFrame("a request says neither push nor pull, or not what")
@@ -244,6 +258,8 @@ def parse_open(body: Body) -> Open:
         raise BadFrame(f"at most {_EXCLUDE_MAX} patterns can be left out")
     if any(type(pattern) is not bytes or len(pattern) > _PATTERN_MAX for pattern in exclude):
         raise BadFrame(f"a pattern has at most {_PATTERN_MAX} bytes")
+    if sum(map(len, exclude)) > _PATTERNS_MAX:
+        raise BadFrame(f"all patterns together have at most {_PATTERNS_MAX} bytes")
     checksum, dry_run = value.get("checksum") is True, value.get("dry_run") is True
     return Open(operation == "push", path, checksum, dry_run, tuple(exclude))
 
@@ -321,12 +337,12 @@ def parse_problem(body: Body) -> tuple[bool, bytes, str]:
     value = _unpack_msgpack(body, list)
     if len(value) < 3 or [type(v) for v in value[:3]] != [bool, bytes, str]:
         raise BadFrame("PROBLEM does not say what it is")
-    return value[0], value[1], value[2]
+    return value[0], value[1][:_PATH_MAX], value[2][:_TEXT_MAX]
 
 
 def parse_abort(body: Body) -> str:
     text: str = _unpack_msgpack(body, str)
-    return text
+    return text[:_TEXT_MAX]
 
 
 # --- the stream --------------------------------------------------------------------------------------------------
@@ -362,10 +378,15 @@ class FrameReader:
 
     def has_frame(self) -> bool:
         """Whether `read` would return at once."""
-        if self._end - self._start < _HEADER.size:
-            return False
-        length, _ = _HEADER.unpack_from(self._buffer, self._start)
-        return int(length) <= self._end - self._start - _HEADER.size
+        while self._end - self._start >= _HEADER.size:
+            length, kind = _HEADER.unpack_from(self._buffer, self._start)
+            size = _HEADER.size + length
+            if size > self._end - self._start:
+                return False
+            if kind < SKIPPABLE:
+                return True
+            self._start += size
+        return False
 
     def _fill(self, size: int) -> None:
         """Have `size` bytes, fewer than the buffer has, from `_start` on."""

@@ -69,7 +69,8 @@ def temporary_name(name: bytes) -> bytes:
 
 def is_temporary(name: bytes) -> bool:
     """Whether `name` is one that `temporary_name` makes: an unfinished file, which is nobody's to copy."""
-    return name.startswith(_TEMPORARY_PREFIX) and name.endswith(_TEMPORARY_SUFFIX)
+    longer = len(name) > len(_TEMPORARY_PREFIX + _TEMPORARY_SUFFIX)
+    return longer and name.startswith(_TEMPORARY_PREFIX) and name.endswith(_TEMPORARY_SUFFIX)
 
 
 def display(path: bytes) -> str:

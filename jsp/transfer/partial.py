@@ -100,13 +100,19 @@ def _is_current(fd: int, directory: int, temporary: bytes) -> bool:
 
 def create_partial(directory: int, name: bytes) -> int | None:
     """Like `open_partial`, but None when there is one: quicker, for the usual case of small files."""
+    temporary = temporary_name(name)
     try:
-        fd = os.open(temporary_name(name), _CREATE, 0o600, dir_fd=directory)
+        fd = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
     except FileExistsError:
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_current(fd, directory, temporary):
+            return fd
     except BlockingIOError:
+        pass
+    except BaseException:
         os.close(fd)
-        return None
-    return fd
+        raise
+    os.close(fd)
+    return None

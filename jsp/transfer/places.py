@@ -94,10 +94,10 @@ def _named(fd: int, name: bytes) -> Source:
 def local_destination(path: bytes, start: Start, dry_run: bool) -> Destination:
     """Where the user wants it. OSError when that is not there and cannot be made."""
     rename = None
-    if start.single and not path.endswith(b"/") and not os.path.isdir(path):
-        path, rename = os.path.split(path)
-        path = path or b"."
-        _check_rename(rename)
+    parent, name = os.path.split(path)
+    if start.single and name not in (b"", b".", b"..") and not os.path.isdir(path):
+        _check_rename(name)
+        path, rename = parent or b".", name
     try:
         if not dry_run:
             os.makedirs(path, exist_ok=True)

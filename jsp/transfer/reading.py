@@ -7,6 +7,7 @@ at a time (see `threads`).
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import deque
@@ -16,6 +17,7 @@ from jsp.transfer import frames
 from jsp.transfer.chunks import (
     CHUNK,
     HASH_SIZE,
+    SIZE_MAX,
     chunk_count,
     chunk_length,
     chunk_size,
@@ -54,6 +56,7 @@ class Outgoing:
         size: as the walk found it, bytes.
         wanted: whether the verdict was to send it.
         have: hashes of its first chunks that the receiver has.
+        named: bytes of all hashes that the receiver named, those for which there was no room too.
         cancelled: whether the receiver does not want it any more.
         failed: whether it was not sent to its end.
         sent: bytes of it that were sent.
@@ -65,6 +68,7 @@ class Outgoing:
     size: int
     wanted: bool = False
     have: bytearray = field(default_factory=bytearray)
+    named: int = 0
     cancelled: bool = False
     failed: bool = False
     sent: int = 0
@@ -167,10 +171,11 @@ class Reader:
     def _open_file(self, outgoing: Outgoing) -> tuple[int, os.stat_result]:
         fd = os.open(outgoing.name, _OPEN, dir_fd=self._tree.directory(outgoing.node))
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(fd)
-            raise OSError("it is no regular file any more")
-        return fd, status
+        if stat.S_ISREG(status.st_mode) and status.st_size <= SIZE_MAX:
+            return fd, status
+        os.close(fd)
+        large = stat.S_ISREG(status.st_mode)
+        raise OSError("it is larger than can be copied" if large else "it is no regular file any more")
 
     def _whole(self, outgoing: Outgoing, batch: Batch) -> None:
         fd, before = self._open_file(outgoing)
@@ -225,7 +230,7 @@ class Reader:
             else:
                 self._end(file, batch)
         except _ChangedError:
-            if file.attempt == _ATTEMPTS:
+            if file.attempt == _ATTEMPTS or os.fstat(file.fd).st_size > SIZE_MAX:
                 self._give_up(outgoing, batch, "it changes while it is read")
                 return
             size = file.size
@@ -276,9 +281,9 @@ class Reader:
             return 0
         try:
             data = os.lseek(file.fd, here, os.SEEK_DATA)
-        except OSError:
-            # No data up to the end (ENXIO), or a file system that cannot tell; then there would be data everywhere.
-            return file.count - file.next
+        except OSError as error:
+            # ENXIO: no data up to the end. Anything else: it cannot be told, so what is there has to be read.
+            return file.count - file.next if error.errno == errno.ENXIO else 0
         return max(0, min(data, file.size) - here) // file.chunk
 
     def _end(self, file: _Open, batch: Batch) -> None:

@@ -24,6 +24,7 @@ from jsp.transfer.errors import BadFrame
 from jsp.transfer.names import DEPTH_MAX
 from jsp.transfer.partial import BusyError
 from jsp.transfer.report import Problem, Progress, Report
+from jsp.transfer.sender import WINDOW
 from jsp.transfer.storing import Arrival, Store
 from jsp.transfer.target import Incoming, TargetDirectory, finish
 from jsp.transfer.threads import run
@@ -39,7 +40,12 @@ _BUSY_TIMEOUT = 5.0
 _BUSY_PAUSE = 0.05
 _BUSY = "another transfer is writing it"
 
-_CONTENTS = (frames.WHOLE, frames.BEGIN, frames.DATA, frames.HOLES, frames.END, frames.PASS, frames.PLAN)
+# Files told of and not served yet. A sender keeps to half of it, and they are what memory is needed for here.
+_UNSERVED_MAX = 2 * WINDOW
+
+_CONTENTS = (frames.WHOLE, frames.BEGIN, frames.DATA, frames.HOLES, frames.END, frames.PASS)
+_PLANS = (frames.PLAN, frames.PASS)
+_LAST = (frames.WHOLE, frames.END, frames.PASS, frames.PLAN)
 
 
 class Receiver:
@@ -71,7 +77,10 @@ class Receiver:
         self._store = store
         self._report = report
         self._progress = progress
+        # In a dry run nothing is written, whatever the sender sends.
+        self._contents = _PLANS if report.dry_run else _CONTENTS
         self._files = 0
+        self._unserved = 0
         # By number: asked for, not settled.
         self._wanted: dict[int, Incoming] = {}
         self._complete: list[TargetDirectory] = []
@@ -90,14 +99,15 @@ class Receiver:
         size = 0
         while True:
             kind, body = self._channel.read()
-            if kind in _CONTENTS:
+            if kind in self._contents:
                 incoming = self._wanted.get(frames.parse_number(body))
                 if incoming is None:
                     raise BadFrame("contents of a file that was not asked for")
                 batch.append(Arrival(kind, incoming, body))
                 size += len(body)
+                self._unserved -= kind in _LAST
             elif kind == frames.ENTRIES:
-                self._to_decide.put(parse_entries(body))
+                self._to_decide.put(self._read_entries(body))
             elif kind == frames.PROBLEM:
                 error, path, text = frames.parse_problem(body)
                 self._report.add(Problem(path, text, error))
@@ -111,6 +121,13 @@ class Receiver:
             if kind == frames.FINISH:
                 self._to_decide.put(None)
                 return
+
+    def _read_entries(self, body: frames.Body) -> list[Entry]:
+        entries = parse_entries(body)
+        self._unserved += sum(type(entry) is File for entry in entries)
+        if self._unserved > _UNSERVED_MAX:
+            raise BadFrame("the sender tells of more files than it may leave unserved")
+        return entries
 
     # --- deciding ------------------------------------------------------------------------------------------
 
@@ -176,6 +193,7 @@ class Receiver:
             self._wanted[incoming.number] = incoming
             if incoming.basis is not None and incoming.basis.hashes:
                 packets.append(frames.pack_have(incoming.number, bytes(incoming.basis.hashes)))
+        self._unserved -= len(decided.keep) + len(decided.refuse)
         for incoming in decided.keep:
             report.bytes_skipped += incoming.entry.size
             self._settle(incoming, sent=False)
@@ -247,7 +265,8 @@ class Receiver:
                 cancel = frames.pack_cancel(incoming.number)
                 self._channel.send(cancel + frames.pack_problem(True, problem.path, text))
             for incoming in stored.settled:
-                del self._wanted[incoming.number]
+                if self._wanted.pop(incoming.number, None) is None:
+                    raise BadFrame("a file comes more than once")
                 sent = incoming.received > 0 or not incoming.entry.size
                 self._settle(incoming, sent=sent and not incoming.failed)
             self._progress(report)
@@ -265,7 +284,7 @@ class Receiver:
         # One at a time, for a directory's own mode may shut those out who are still busy below it.
         with self._finishing:
             complete, self._complete = self._complete, []
-            problems = run(finish, tree, complete) if complete else ()
+            problems = run(finish, tree, complete) if complete and not self._report.dry_run else ()
         for problem in problems:
             self._report.add(problem)
             self._channel.send(frames.pack_problem(problem.error, problem.path, problem.text))

@@ -189,9 +189,11 @@ class Sender:
 
     def _on_have(self, number: int, hashes: memoryview) -> None:
         outgoing = self._find(number)
-        have = outgoing.have
-        if len(have) + len(hashes) > HASH_SIZE * chunk_count(outgoing.size, chunk_size(outgoing.size)):
+        complete = outgoing.named == len(outgoing.have)
+        outgoing.named += len(hashes)
+        if outgoing.named > HASH_SIZE * chunk_count(outgoing.size, chunk_size(outgoing.size)):
             raise BadFrame("the receiver has more of a file than there is")
-        if self._hashes + len(hashes) <= HASHES_MAX:
-            have += hashes
+        # Behind those that were left out, others would stand for the wrong chunks.
+        if complete and self._hashes + len(hashes) <= HASHES_MAX:
+            outgoing.have += hashes
             self._hashes += len(hashes)

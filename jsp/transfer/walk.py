@@ -12,6 +12,7 @@ import stat
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
+from jsp.transfer.chunks import SIZE_MAX
 from jsp.transfer.entries import Enter, Entry, File, Leave, Link
 from jsp.transfer.exclude import Exclude
 from jsp.transfer.names import DEPTH_MAX, is_temporary
@@ -148,6 +149,8 @@ class Walk:
         kind = stat.S_IFMT(status.st_mode)
         if is_temporary(name):
             yield Problem(node.path(name), "passed over: left by a transfer that was interrupted", error=False)
+        elif kind == stat.S_IFREG and status.st_size > SIZE_MAX:
+            yield Problem(node.path(name), "it is larger than can be copied")
         elif kind == stat.S_IFREG:
             yield node, File(name, stat.S_IMODE(status.st_mode), status.st_mtime_ns, status.st_size)
         elif kind == stat.S_IFDIR:

@@ -1,0 +1,1 @@
+"""Tests of `jsp.transfer`, file by file, and of whole sessions."""
