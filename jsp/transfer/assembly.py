@@ -45,6 +45,7 @@ class Assembly:
 
     def __init__(self, incoming: Incoming, begin: Begin, tree: Tree) -> None:
         self.incoming = incoming
+        self.begins = 1
         self._tree = tree
         self._name = incoming.entry.name
         self._fd = -1
@@ -67,6 +68,7 @@ class Assembly:
         """The file changed while the sender read it. What is here of it by now is what has been said of it so far, and
         behind that what was here before: the sender may have left out some of it without a word yet.
         """
+        self.begins += 1
         same = chunk_size(begin.size) == self._chunk
         self._describe(begin, bytes(self._hashes) + self._have[len(self._hashes) :], self._chunk)
         if not same:

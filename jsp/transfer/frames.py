@@ -53,6 +53,10 @@ SKIPPABLE = 64
 Body = bytes | bytearray
 
 BODY_MAX = CHUNK_MAX + 64
+# Chunks in one HOLES frame; the receiver makes as many hashes of it.
+HOLES_MAX = 4096
+# BEGIN of one file: a sender reads a file that changes under its eyes once more, and then gives it up.
+BEGINS_MAX = 2
 # A path or a sentence for people; longer ones are cut, before they are sent and when they come.
 _PATH_MAX = 4096
 _TEXT_MAX = 1000
@@ -295,6 +299,8 @@ def parse_data(body: Body) -> Data:
 def parse_holes(body: Body) -> tuple[int, int, int]:
     """File, first chunk, number of chunks."""
     number, chunk, count = _unpack(_HOLES, body)
+    if count > HOLES_MAX:
+        raise BadFrame(f"a hole of more than {HOLES_MAX} chunks")
     return number, chunk, count
 
 

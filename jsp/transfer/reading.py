@@ -36,11 +36,6 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BATCH_FILES = 64
 _UNSENT_SHARE = 4
 
-# Chunks of a hole passed over at once; the receiver makes as many hashes of it.
-_HOLES_MAX = 4096
-
-_ATTEMPTS = 2
-
 
 class _ChangedError(Exception):
     """The file is not what it was when it was opened."""
@@ -180,7 +175,7 @@ class Reader:
     def _whole(self, outgoing: Outgoing, batch: Batch) -> None:
         fd, before = self._open_file(outgoing)
         try:
-            for _ in range(_ATTEMPTS):
+            for _ in range(frames.BEGINS_MAX):
                 if before.st_size > CHUNK:
                     break
                 # One byte more, to see it grow.
@@ -230,7 +225,7 @@ class Reader:
             else:
                 self._end(file, batch)
         except _ChangedError:
-            if file.attempt == _ATTEMPTS or os.fstat(file.fd).st_size > SIZE_MAX:
+            if file.attempt == frames.BEGINS_MAX or os.fstat(file.fd).st_size > SIZE_MAX:
                 self._give_up(outgoing, batch, "it changes while it is read")
                 return
             size = file.size
@@ -265,7 +260,7 @@ class Reader:
         """Chunk `number` holds zeros: say so, of all that follow in the same hole of a sparse file."""
         count = 1
         if len(file.have) <= file.next * HASH_SIZE:
-            count += min(self._empty_chunks(file), _HOLES_MAX - 1)
+            count += min(self._empty_chunks(file), frames.HOLES_MAX - 1)
         for hole in range(number + 1, number + count):
             length = chunk_length(file.size, file.chunk, hole)
             file.hashes += hash_zeros(length)

@@ -152,6 +152,8 @@ class Store:
             self._assembly = Assembly(incoming, begin, self.tree)
             stored.grown += begin.size - incoming.entry.size
         elif assembly.incoming is incoming:
+            if assembly.begins == frames.BEGINS_MAX:
+                raise BadFrame("a file begins again and again")
             stored.grown += begin.size - assembly.begin.size
             assembly.start_over(begin)
         else:

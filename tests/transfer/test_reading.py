@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jsp.transfer import frames, reading
+from jsp.transfer import frames
 from jsp.transfer.chunks import CHUNK, chunk_count, hash_chunk
 from jsp.transfer.reading import Batch, Reader
 from jsp.transfer.tree import Node, Tree, open_directory
@@ -157,7 +157,7 @@ def test_a_hole_is_one_frame_however_large(tmp_path: Path, reader: Reader) -> No
 
 
 def test_a_hole_without_end_is_told_in_pieces(tmp_path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_HOLES_MAX", 3)
+    monkeypatch.setattr(frames, "HOLES_MAX", 3)
     os.truncate(write(tmp_path / "file"), 8 * CHUNK)
     batch = read_all(reader, outgoing(tmp_path / "file"))
     assert [value[1:] for kind, value in parsed(batch) if kind == frames.HOLES] == [(0, 3), (3, 3), (6, 2)]

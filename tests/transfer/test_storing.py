@@ -370,8 +370,8 @@ def test_frames_out_of_order_or_out_of_bounds_end_the_transfer(root: Path, store
 
 def test_files_come_one_after_another(store: Store) -> None:
     one, other = incoming(len(CONTENT)), incoming(len(CONTENT), b"other")
+    store.apply(deque([arrival(one, BEGUN[0])]))
     for packet in (begin(len(CONTENT)), *data(CONTENT, 0), end(CONTENT), whole(b"x")):
-        store.apply(deque([arrival(one, BEGUN[0])]))
         with pytest.raises(BadFrame):
             store.apply(deque([arrival(other, packet)]))
 
@@ -476,3 +476,13 @@ def test_closing_keeps_what_arrived(root: Path, store: Store) -> None:
     assert (root / PART).read_bytes() == CONTENT[:CHUNK]
     with open(root / PART, "rb") as part:
         fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_file_that_begins_again_and_again_ends_the_session(root: Path, store: Store) -> None:
+    with pytest.raises(BadFrame, match="again and again"):
+        apply(store, incoming(3 * CHUNK), *[begin(3 * CHUNK)] * 3)
+
+
+def test_a_hole_of_one_frame_is_no_larger_than_our_own_senders_make_them(root: Path, store: Store) -> None:
+    with pytest.raises(BadFrame, match="4096 chunks"):
+        apply(store, incoming(1 << 40), begin(1 << 40), frames.pack_holes(0, 0, 4097))
