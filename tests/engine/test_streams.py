@@ -52,6 +52,38 @@ def test_opening_announces_the_stream_before_anything_is_said() -> None:
     assert s.streams.streams[2].send is None
 
 
+def test_lost_announcement_is_made_good_by_what_was_written_meanwhile() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    first, other = client.default_link.sent, c.open_stream(unidirectional=True)
+    client.default_link.spec.drop = frozenset({first + 1})
+    client.flush(c)
+    stream = c.open_stream()
+    client.flush(c)
+    for _ in range(4):
+        other.send.write(bytes(1000))
+        client.flush(c)
+    world.run_for(0.03)
+    # Written and finished before the loss shows, with nothing of the stream acknowledged.
+    stream.send.write(b"request")
+    stream.send.finish()
+    client.flush(c)
+    world.run_for(1.0)
+    assert stream.send.state is Sending.DONE
+    assert s.read(s.streams.streams[0], 100) == b"request"
+    assert quiet(c, s)
+
+
+def test_lost_announcement_is_made_again() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    c.open_stream()
+    client.flush(c)
+    world.run_for(1.0)
+    assert server.events(StreamOpened) == [StreamOpened(0)]
+
+
 def test_later_stream_opens_the_earlier_ones() -> None:
     world = World()
     client, server, c, s = connected(world, LinkSpec(delay=0.02))
