@@ -12,6 +12,7 @@ from jsp.engine.events import (
     StreamReadable,
 )
 from jsp.engine.message import RELIABLE
+from jsp.engine.states import State
 from jsp.errors import Code
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
@@ -133,6 +134,31 @@ def test_used_up_keys_end_the_connection() -> None:
     c.open_stream()
     client.flush(c)
     assert client.events(Closed)[0].code == Code.AEAD_LIMIT
+
+
+class Broken:
+    """A sender with a bug."""
+
+    urgency = 0
+    queued = False
+
+    def write_frames(self, train: object) -> bool:
+        raise ZeroDivisionError
+
+
+def test_bug_while_sending_ends_the_connection_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    c.scheduler.add(Broken())
+    transmit = c.poll_transmit(world.now)
+    client._send(bytes(transmit.data), transmit.remote)
+    assert c.poll_event() == Closed(Code.INTERNAL, "internal error", by_peer=False)
+    assert "ZeroDivisionError" in caplog.text
+    world.run_until(lambda: s.is_closed())
+    assert server.events(Closed) == [Closed(Code.INTERNAL, "internal error", by_peer=True)]
+    assert c.poll_transmit(world.now) is None
+    c.handle_timeout(c.poll_timeout())
+    assert c.lifecycle.state is State.CLOSED
 
 
 def test_stateless_reset_of_a_restarted_server_is_believed() -> None:
