@@ -253,6 +253,7 @@ class StreamTable:
             return
         del self.streams[stream.id]
         self.control.pop(stream.id, None)
+        self._writers.pop(stream.id, None)
         if stream.send is not None:
             self._scheduler.remove(stream.send)
         if stream.id & 1 != self._server:
@@ -275,10 +276,11 @@ class StreamTable:
         self._writers[stream.id] = stream
 
     def check_writers(self) -> None:
-        """Say which of the streams that wait for room have it now."""
+        """Say which of the streams that wait for room have it now, or will never need it."""
         low = self._config.send_buffer // 2
         for stream in list(self._writers.values()):
-            if stream.send is None or stream.send.unsent() <= low:
+            send = stream.send
+            if send is None or send.state is not Sending.OPEN or send.unsent() <= low:
                 del self._writers[stream.id]
                 self._events.append(StreamWritable(stream.id))
 

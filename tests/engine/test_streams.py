@@ -133,6 +133,28 @@ def test_stop_makes_the_writer_stop() -> None:
     assert s.window.held() == 0
 
 
+def test_writer_whose_stream_is_stopped_waits_no_more() -> None:
+    world = World()
+    config = Config(send_buffer=10_000)
+    server_config = Config(stream_window=16 * KIB, stream_window_max=16 * KIB)
+    client, server, c, s = connected(world, client_config=config, server_config=server_config)
+    stream, other = c.open_stream(), c.open_stream()
+    stream.send.write(bytes(100_000))
+    c.streams.want_writable(stream)
+    client.flush(c)
+    world.run_for(0.2)
+    assert stream.send.unsent() > 10_000
+    inner = s.streams.streams[0]
+    inner.recv.stop(9)
+    s.streams.touch(inner)
+    server.flush(s)
+    world.run_for(0.2)
+    other.send.write(b"x")
+    client.flush(c)
+    assert client.events(StreamWritable)
+    assert not c.streams._writers
+
+
 def test_slot_is_free_only_when_the_handler_let_go() -> None:
     world = World()
     client, server, c, s = connected(world, server_config=Config(max_streams=2))
