@@ -133,6 +133,32 @@ def test_stop_makes_the_writer_stop() -> None:
     assert s.window.held() == 0
 
 
+def test_stopping_before_a_gap_is_filled_leaves_nothing_behind() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    stream = c.open_stream(unidirectional=True)
+    client.flush(c)
+    world.run_for(0.2)
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    stream.send.write(b"lost at first")
+    client.flush(c)
+    stream.send.finish()
+    client.flush(c)
+    inner = s.streams.streams[stream.id]
+    world.run_until(lambda: inner.recv.final_size == 13)
+    # What is missing is under way again when STOP would leave, and STOP would be lost.
+    world.run_until(lambda: c.paths[0].recovery.packets_lost == 1 and not stream.send.buffer.lost)
+    server.default_link.spec.drop = frozenset({server.default_link.sent})
+    inner.recv.stop(0)
+    s.streams.touch(inner)
+    s.streams.release(inner)
+    server.flush(s)
+    world.run_for(5.0)
+    assert inner.recv.state is Receiving.DONE
+    assert stream.send.state is Sending.DONE
+    assert not s.streams.streams
+
+
 def test_writer_whose_stream_is_stopped_waits_no_more() -> None:
     world = World()
     config = Config(send_buffer=10_000)
