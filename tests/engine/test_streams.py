@@ -202,6 +202,45 @@ def test_slot_is_free_only_when_the_handler_let_go() -> None:
     assert c.open_stream() is not None
 
 
+def test_peer_that_is_blocked_gets_each_slot_as_it_becomes_free() -> None:
+    # 16 slots: unasked, a receiver tells of two free ones at once.
+    world = World()
+    client, server, c, s = connected(world, server_config=Config(max_streams=16))
+    streams = [c.open_stream(unidirectional=True) for _ in range(16)]
+    client.flush(c)
+    world.run_for(0.2)
+
+    def end_one() -> None:
+        stream = streams.pop()
+        stream.send.reset(0)
+        c.streams.touch(stream)
+        c.streams.release(stream)
+        client.flush(c)
+        world.run_for(0.2)
+        inner = s.streams.streams[stream.id]
+        inner.recv.take_reset()
+        s.streams.release(inner)
+        server.flush(s)
+        world.run_for(0.2)
+
+    for already_free in (True, False):
+        client.received.clear()
+        if already_free:
+            end_one()
+        # The first STREAMS_BLOCKED is lost.
+        client.default_link.spec.drop = frozenset({client.default_link.sent})
+        assert c.open_stream(unidirectional=True) is None
+        client.flush(c)
+        world.run_for(0.5)
+        if not already_free:
+            assert not client.events(StreamsAvailable)
+            end_one()
+        assert client.events(StreamsAvailable)
+        assert c.open_stream(unidirectional=True) is not None
+        client.flush(c)
+        world.run_for(0.2)
+
+
 def test_credit_is_given_only_for_what_was_read() -> None:
     world = World()
     config = Config(stream_window=16 * KIB, stream_window_max=16 * KIB, receive_window=64 * KIB, max_message=1000)
