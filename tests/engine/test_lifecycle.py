@@ -33,6 +33,20 @@ def test_ping_measures_the_round_trip() -> None:
     assert answer.rtt == pytest.approx(0.1)
 
 
+def test_any_number_of_pings_is_answered_by_one_round_trip() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    received = s.counters.bytes_received
+    tokens = [c.ping() for _ in range(3000)]
+    client.flush(c)
+    world.run_for(1.0)
+    answers = client.events(PingAnswered)
+    assert sorted({answer.token for answer in answers}) == tokens
+    assert all(answer.rtt == pytest.approx(0.1) for answer in answers)
+    assert s.counters.bytes_received - received < 300
+
+
 def test_silence_ends_an_idle_connection_without_a_word() -> None:
     world = World()
     client, server, c, s = connected(world, client_config=Config(idle_timeout=7.0))
