@@ -94,6 +94,8 @@ class Stream:
         Raises Timeout (see `settimeout`), StreamReset when the peer abandoned the stream, ConnectionClosed.
         """
         self._check_call(flags)
+        if bufsize < 0:
+            raise LocalError("recv: a size below 0")
         if not bufsize or self._wait_readable() == 0:
             return b""
         data = self._connection.core.read(self.inner, bufsize)
@@ -104,6 +106,8 @@ class Stream:
         """Like `recv`, into `buffer`; returns how many bytes."""
         self._check_call(flags)
         view = memoryview(buffer).cast("B")
+        if nbytes < 0:
+            raise LocalError("recv_into: a size below 0")
         return self.read_into(view[:nbytes] if nbytes else view)
 
     def _check_call(self, flags: int) -> None:

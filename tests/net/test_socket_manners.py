@@ -384,6 +384,15 @@ def test_buffers_of_every_kind(kind: type) -> None:
         assert here.recv(10) == b"some"
 
 
+def test_sizes_that_make_no_sense() -> None:
+    with pair() as (here, there):
+        there.sendall(b"abc")
+        for call in (lambda: here.recv(-1), lambda: here.recv_into(bytearray(3), -1)):
+            with pytest.raises(ValueError, match="below 0"):
+                call()
+        assert here.recv(3) == b"abc"
+
+
 def test_data_that_changes_after_sendall_was_copied() -> None:
     with pair() as (here, there):
         data = bytearray(b"before")
