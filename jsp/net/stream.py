@@ -111,8 +111,8 @@ class Stream:
         return self.read_into(view[:nbytes] if nbytes else view)
 
     def _check_call(self, flags: int) -> None:
-        if flags:
-            raise LocalError("a stream has no flags for its calls")
+        if flags & ~stdlib_socket.MSG_NOSIGNAL:
+            raise OSError(errno.EOPNOTSUPP, f"a stream's calls have no flags (given: {flags:#x})")
         if self._closed:
             raise StreamClosed("the stream is closed")
 
@@ -178,19 +178,23 @@ class Stream:
         return size
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
-        """Send all of `data`, waiting whenever the send buffer is full. Raises as `send` does."""
+        """Send all of `data`, waiting whenever the send buffer is full; the timeout is for the whole call.
+
+        Raises as `send` does. How much of `data` was sent, or still will be, is not known then, as with sockets.
+        """
         self._check_call(flags)
+        deadline = clock.now() + self._timeout if self._timeout else None
         if type(data) is bytes:
             # Immutable, so the engine can keep the very same bytes until they are acknowledged.
             if data:
-                self._wait_writable()
+                self._wait_writable(deadline)
                 self._write(data)
                 if len(data) > self._limit():
-                    self._wait_writable()
+                    self._wait_writable(deadline)
             return
         view = memoryview(data).cast("B")
         for start in range(0, len(view), _PIECE):
-            self._wait_writable()
+            self._wait_writable(deadline)
             self._write(bytes(view[start : start + _PIECE]))
 
     def _write(self, data: bytes) -> None:
@@ -201,14 +205,13 @@ class Stream:
     def _limit(self) -> int:
         return self._connection.core.config.send_buffer
 
-    def _wait_writable(self) -> int:
-        """Bytes that the send buffer takes, waiting until there is room."""
+    def _wait_writable(self, deadline: float | None = None) -> int:
+        """Bytes that the send buffer takes, waiting until there is room (till `deadline`, if the call has one)."""
         connection = self._connection
         connection.check_hub()
         send = self.inner.send
         if send is None:
             raise StreamStopped(f"stream {self.id} is for reading only")
-        deadline = None
         while True:
             if self._released:
                 raise StreamClosed("the stream is closed")
@@ -284,6 +287,11 @@ class Stream:
         self._timeout = timeout
 
     def gettimeout(self) -> float | None:
+        return self._timeout
+
+    @property
+    def timeout(self) -> float | None:
+        """What `settimeout` has set."""
         return self._timeout
 
     def setblocking(self, flag: bool) -> None:
