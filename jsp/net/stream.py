@@ -17,6 +17,7 @@ from jsp.engine.streams import Stream as InnerStream
 from jsp.errors import LocalError, StreamClosed, StreamReset, StreamStopped, Timeout
 from jsp.net import clock
 from jsp.net.waiting import Signal
+from jsp.wire.buffer import VARINT_MAX
 
 if TYPE_CHECKING:
     from jsp.net.connection import Connection
@@ -29,6 +30,12 @@ SHUT_WR = stdlib_socket.SHUT_WR
 SHUT_RDWR = stdlib_socket.SHUT_RDWR
 
 Buffer = bytes | bytearray | memoryview
+
+
+def check_code(code: int) -> None:
+    """Refuse an application's error code that no frame can carry."""
+    if not 0 <= code <= VARINT_MAX:
+        raise LocalError(f"error code {code}: 0 to 2^62 - 1")
 
 
 class Stream:
@@ -251,6 +258,7 @@ class Stream:
 
     def reset(self, error_code: int = 0) -> None:
         """Abandon the stream: what is not yet delivered is lost, and the peer's calls raise StreamReset."""
+        check_code(error_code)
         self._connection.check_hub()
         if self._released:
             return
