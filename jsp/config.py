@@ -90,7 +90,8 @@ class Config:
         _check(4 <= self.connection_id_size <= 20, "connection_id_size: 4 to 20 bytes")
         for name in ("idle_timeout", "keep_alive", "handshake_timeout", "close_timeout", "rate_limit"):
             value = getattr(self, name)
-            _check(value is None or value > 0, f"{name}: above 0")
+            optional = name in ("idle_timeout", "keep_alive", "rate_limit")
+            _check(optional if value is None else value > 0, f"{name}: above 0")
         _check(
             bool(self.protocols) and all(p.isascii() and 1 <= len(p) <= 64 for p in self.protocols),
             "protocols: ASCII names of 1 to 64 characters",

@@ -116,7 +116,10 @@ class _SocketError(Error, OSError):
 
 
 class Timeout(_SocketError, TimeoutError):
-    """The time given to a call ran out. Nothing is lost: the call can be made again."""
+    """The time given to a call ran out. Nothing is lost, and the call can be made again.
+
+    `Stream.sendall` is the exception: some of its data was sent by then, or will be, and nobody knows how much.
+    """
 
     errno_ = errno.ETIMEDOUT
 

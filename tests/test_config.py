@@ -30,6 +30,8 @@ from jsp.config import LIMITS
         ("idle_timeout", 0),
         ("keep_alive", -1.0),
         ("handshake_timeout", 0),
+        ("handshake_timeout", None),
+        ("close_timeout", None),
         ("max_ack_delay", 5.0),
         ("connection_id_size", 3),
         ("connection_id_size", 21),
@@ -41,6 +43,11 @@ from jsp.config import LIMITS
 def test_bad_value_is_named(field: str, value: object) -> None:
     with pytest.raises(jsp.LocalError, match=field):
         jsp.Config(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["idle_timeout", "keep_alive", "rate_limit"])
+def test_what_may_be_left_out(field: str) -> None:
+    assert getattr(jsp.Config(**{field: None}), field) is None  # type: ignore[arg-type]
 
 
 def test_configuration_is_frozen_and_can_be_varied() -> None:

@@ -97,10 +97,6 @@ class Train(Writer):
         self._open = True
         return True
 
-    def is_empty(self) -> bool:
-        """Whether the packet under construction holds no frame yet."""
-        return self.pos == self._start + self._header_size
-
     def note(self, owner: Owner, a: Any, b: Any) -> None:
         """The frame just written asks for an acknowledgement; `owner` hears what becomes of it."""
         self._tokens.append((owner, a, b))

@@ -9,6 +9,7 @@ None, then ask `poll_timeout` when to call `handle_timeout` at the latest; it ma
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import Protocol
 
@@ -39,6 +40,8 @@ from jsp.wire import frames
 from jsp.wire.buffer import PacketBuffer, Reader
 from jsp.wire.packet import LongHeader
 from jsp.wire.params import TransportParams
+
+log = logging.getLogger("jsp")
 
 # A connection that was silent this long changes its connection id, so that whoever watches the network cannot
 # tie what comes after to what came before (spec section 4.3).
@@ -222,6 +225,11 @@ class ConnectionCore:
         except ProtocolViolation as error:
             self.fail(now, error)
             transmit = outbound.poll_transmit(self, now)
+        except Exception:
+            # A bug here. What the train held is in no ledger, so the connection cannot go on.
+            log.exception("the connection with %s ends by an internal error", self.paths[0].remote)
+            self.close_now(now, Code.INTERNAL, "internal error")
+            return self.poll_transmit(now)
         if transmit is None:
             deadlines.update(self, now)
         return transmit

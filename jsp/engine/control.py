@@ -14,8 +14,6 @@ from jsp.engine.send_stream import SendStream
 from jsp.wire import frames
 from jsp.wire.frames import push_frame
 
-_PINGS_MAX = 64
-
 
 class Control:
     """Attributes:
@@ -33,7 +31,7 @@ class Control:
         self._window = window
         self._scheduler = scheduler
         self._events = events
-        self._pings: deque[int] = deque(maxlen=_PINGS_MAX)
+        self._pings: list[int] = []
         self._next_ping = 0
         self.now = 0.0
         self.handshake_done_due = False
@@ -66,9 +64,11 @@ class Control:
         if self._window.update_due:
             push_frame(train, frames.MAX_DATA, self._window.advance(now, smoothed_rtt))
             train.note(self, frames.MAX_DATA, 0)
-        while self._pings and train.room():
+        if self._pings:
+            # One PING measures for all who asked.
             train.push_u8(frames.PING)
-            train.note(self, frames.PING, (self._pings.popleft(), now))
+            train.note(self, frames.PING, (self._pings, now))
+            self._pings = []
             self.ping_due = False
         if self.ping_due and train.room():
             train.push_u8(frames.PING)
@@ -95,8 +95,9 @@ class Control:
 
     def on_acked(self, kind: int, value: Any) -> None:
         if kind == frames.PING:
-            token, sent_time = value
-            self._events.append(PingAnswered(token, self.now - sent_time))
+            tokens, sent_time = value
+            for token in tokens:
+                self._events.append(PingAnswered(token, self.now - sent_time))
 
     def on_lost(self, kind: int, value: Any) -> None:
         if kind == frames.HANDSHAKE_DONE:
@@ -111,4 +112,4 @@ class Control:
                 self._scheduler.on_blocked(value, True)
         else:
             # The same PING again would measure nonsense, so the answer to either counts from now on.
-            self._pings.append(value[0])
+            self._pings += value[0]

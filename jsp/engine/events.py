@@ -112,8 +112,3 @@ class Closed(Event):
     by_peer: bool
     application: bool = False
     "Whether `code` is the application's."
-
-
-@dataclass(frozen=True, slots=True)
-class Flushed(Event):
-    """Everything written before `close` arrived; CLOSE is on its way."""

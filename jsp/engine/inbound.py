@@ -252,13 +252,15 @@ def _on_max_streams(
 def _on_blocked(
     conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
 ) -> None:
-    """The peer waits for credit: it gets what there is. STREAMS_BLOCKED only informs."""
+    """The peer waits for credit, or for a stream: it gets what there is."""
     if kind == frames.STREAM_DATA_BLOCKED:
         conn.streams.on_blocked(*frames.parse_two(r))
         return
     limit = r.pull_varint()
     if kind == frames.DATA_BLOCKED:
         conn.window.on_blocked(limit)
+    else:
+        conn.streams.on_streams_blocked(kind - frames.STREAMS_BLOCKED_BIDI, limit)
 
 
 def _on_new_cid(

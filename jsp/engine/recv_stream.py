@@ -106,14 +106,14 @@ class RecvStream:
     # --- commands ------------------------------------------------------------------------------------------
 
     def stop(self, code: int) -> None:
-        """Read no more: what comes is dropped, and the peer is asked to stop."""
+        """Read no more: what comes is dropped, and the peer is asked to stop unless its end is known."""
         if not can_move(RECEIVING, self.state, ReceiveMoved.STOP):
             return
-        complete = self.final_size != _UNKNOWN and self._assembler.next == self.final_size
         self.state = move(RECEIVING, self.state, ReceiveMoved.STOP)
         self._consume_all()
         if self.state is Receiving.STOPPED:
-            if complete:
+            # The end may have been acknowledged, and come no more: nothing would end a half that waits for it.
+            if self.final_size != _UNKNOWN:
                 self.state = move(RECEIVING, self.state, ReceiveMoved.CONSUMED)
             else:
                 self._stop_code = code

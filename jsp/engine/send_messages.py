@@ -160,6 +160,9 @@ class SendMessages:
             self.unresolved -= 1
         message.state = _ABANDONED
         message.data = b""
+        if self._queue:
+            # It may have been what the others waited for: the head, or one of too many fragmented ones.
+            self._scheduler.add(self)
 
     # --- sending -------------------------------------------------------------------------------------------
 

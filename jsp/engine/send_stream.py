@@ -214,6 +214,6 @@ class SendStream:
     def on_lost(self, start: int, stop: int) -> None:
         if self.state is Sending.OPEN or self.state is Sending.FINISHING:
             if start == stop:
-                self._announce = self._announce or not self.buffer.base
+                self._announce = self._announce or not self.buffer.sent
             self.buffer.on_lost(start, stop)
             self._scheduler.add(self)

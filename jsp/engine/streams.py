@@ -60,9 +60,9 @@ class StreamTable:
     """
 
     __slots__ = (
-        "_advertised", "_blocked_told", "_closed", "_config", "_credit", "_events", "_initial", "_next", "_peer_limit",
-        "_peer_next", "_peer_stream_window", "_reset_time", "_reset_tokens", "_scheduler", "_server", "_wanted",
-        "_window", "_writers", "control", "streams", "update_due",
+        "_advertised", "_blocked_told", "_closed", "_config", "_credit", "_events", "_initial", "_next",
+        "_peer_blocked", "_peer_limit", "_peer_next", "_peer_stream_window", "_reset_time", "_reset_tokens",
+        "_scheduler", "_server", "_wanted", "_window", "_writers", "control", "streams", "update_due",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +86,7 @@ class StreamTable:
         self._next = [0, 0]
         self._peer_next = [0, 0]
         self._peer_limit = [0, 0]
+        self._peer_blocked = [False, False]
         self._peer_stream_window = 0
         self._blocked_told = [-1, -1]
         self._wanted = [False, False]
@@ -233,6 +234,12 @@ class StreamTable:
                 self._wanted[kind] = False
                 self._events.append(StreamsAvailable())
 
+    def on_streams_blocked(self, kind: int, limit: int) -> None:
+        """The peer has opened `limit` streams and wants more: it gets what is free, now or with the next that ends."""
+        if limit == self._advertised[kind]:
+            self._peer_blocked[kind] = True
+            self.update_due[kind] = self._initial[kind] + self._closed[kind] > limit
+
     # --- the owner's side ----------------------------------------------------------------------------------
 
     def touch(self, stream: Stream) -> None:
@@ -253,13 +260,14 @@ class StreamTable:
             return
         del self.streams[stream.id]
         self.control.pop(stream.id, None)
+        self._writers.pop(stream.id, None)
         if stream.send is not None:
             self._scheduler.remove(stream.send)
         if stream.id & 1 != self._server:
             kind = (stream.id >> 1) & 1
             self._closed[kind] += 1
             limit = self._initial[kind] + self._closed[kind]
-            if limit - self._advertised[kind] >= max(1, self._initial[kind] // 8):
+            if self._peer_blocked[kind] or limit - self._advertised[kind] >= max(1, self._initial[kind] // 8):
                 self.update_due[kind] = True
 
     def settle_done(self) -> None:
@@ -275,10 +283,11 @@ class StreamTable:
         self._writers[stream.id] = stream
 
     def check_writers(self) -> None:
-        """Say which of the streams that wait for room have it now."""
+        """Say which of the streams that wait for room have it now, or will never need it."""
         low = self._config.send_buffer // 2
         for stream in list(self._writers.values()):
-            if stream.send is None or stream.send.unsent() <= low:
+            send = stream.send
+            if send is None or send.state is not Sending.OPEN or send.unsent() <= low:
                 del self._writers[stream.id]
                 self._events.append(StreamWritable(stream.id))
 
@@ -307,14 +316,16 @@ class StreamTable:
                 limit = self._initial[kind] + self._closed[kind]
                 if not push_frame(train, frames.MAX_STREAMS_BIDI + kind, limit):
                     return False
+                if limit > self._advertised[kind]:
+                    self._peer_blocked[kind] = False
                 self._advertised[kind] = limit
                 self.update_due[kind] = False
-                train.note(self, kind, 0)
+                train.note(self, frames.MAX_STREAMS_BIDI + kind, 0)
             if self._wanted[kind] and self._blocked_told[kind] != self._peer_limit[kind]:
                 if not push_frame(train, frames.STREAMS_BLOCKED_BIDI + kind, self._peer_limit[kind]):
                     return False
                 self._blocked_told[kind] = self._peer_limit[kind]
-                train.mark_eliciting()
+                train.note(self, frames.STREAMS_BLOCKED_BIDI + kind, 0)
         while self.control:
             stream_id = next(iter(self.control))
             stream = self.streams.get(stream_id)
@@ -337,11 +348,14 @@ class StreamTable:
             train.note(StreamControl(self, stream), _RESET_TOKEN, 0)
         return True
 
-    def on_acked(self, kind: int, _: int) -> None:
-        """MAX_STREAMS arrived."""
+    def on_acked(self, frame: int, _: int) -> None:
+        """MAX_STREAMS or STREAMS_BLOCKED arrived."""
 
-    def on_lost(self, kind: int, _: int) -> None:
-        self.update_due[kind] = True
+    def on_lost(self, frame: int, _: int) -> None:
+        if frame < frames.STREAMS_BLOCKED_BIDI:
+            self.update_due[frame - frames.MAX_STREAMS_BIDI] = True
+        else:
+            self._blocked_told[frame - frames.STREAMS_BLOCKED_BIDI] = -1
 
 
 class StreamControl:

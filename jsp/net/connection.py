@@ -42,7 +42,7 @@ from jsp.errors import (
 from jsp.net import clock
 from jsp.net.outcome import closed_error
 from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, snapshot
-from jsp.net.stream import Stream
+from jsp.net.stream import Stream, check_code
 from jsp.net.waiting import Signal
 
 if TYPE_CHECKING:
@@ -244,9 +244,10 @@ class Connection:
         """Deliver what was written (for at most `Config.close_timeout`), then close. Harmless when closed.
 
         Args:
-            code: the application's own number for the peer to see.
-            reason: at most 64 bytes of words for the peer.
+            code: the application's own number for the peer to see, 0 to 2^62 - 1.
+            reason: words for the peer, who gets the first 64 bytes of them.
         """
+        check_code(code)
         self.check_hub()
         if not self._closing and not self.core.is_closed():
             self._closing = True
@@ -258,6 +259,7 @@ class Connection:
 
     def abort(self, code: int = 0, reason: str = "") -> None:
         """Close at once; what is not yet delivered is lost."""
+        check_code(code)
         self.check_hub()
         self._closing = True
         self.core.close_now(clock.now(), code, reason, application=True)

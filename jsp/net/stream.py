@@ -17,6 +17,7 @@ from jsp.engine.streams import Stream as InnerStream
 from jsp.errors import LocalError, StreamClosed, StreamReset, StreamStopped, Timeout
 from jsp.net import clock
 from jsp.net.waiting import Signal
+from jsp.wire.buffer import VARINT_MAX
 
 if TYPE_CHECKING:
     from jsp.net.connection import Connection
@@ -29,6 +30,12 @@ SHUT_WR = stdlib_socket.SHUT_WR
 SHUT_RDWR = stdlib_socket.SHUT_RDWR
 
 Buffer = bytes | bytearray | memoryview
+
+
+def check_code(code: int) -> None:
+    """Refuse an application's error code that no frame can carry."""
+    if not 0 <= code <= VARINT_MAX:
+        raise LocalError(f"error code {code}: 0 to 2^62 - 1")
 
 
 class Stream:
@@ -94,6 +101,8 @@ class Stream:
         Raises Timeout (see `settimeout`), StreamReset when the peer abandoned the stream, ConnectionClosed.
         """
         self._check_call(flags)
+        if bufsize < 0:
+            raise LocalError("recv: a size below 0")
         if not bufsize or self._wait_readable() == 0:
             return b""
         data = self._connection.core.read(self.inner, bufsize)
@@ -104,11 +113,13 @@ class Stream:
         """Like `recv`, into `buffer`; returns how many bytes."""
         self._check_call(flags)
         view = memoryview(buffer).cast("B")
+        if nbytes < 0:
+            raise LocalError("recv_into: a size below 0")
         return self.read_into(view[:nbytes] if nbytes else view)
 
     def _check_call(self, flags: int) -> None:
-        if flags:
-            raise LocalError("a stream has no flags for its calls")
+        if flags & ~stdlib_socket.MSG_NOSIGNAL:
+            raise OSError(errno.EOPNOTSUPP, f"a stream's calls have no flags (given: {flags:#x})")
         if self._closed:
             raise StreamClosed("the stream is closed")
 
@@ -174,19 +185,23 @@ class Stream:
         return size
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
-        """Send all of `data`, waiting whenever the send buffer is full. Raises as `send` does."""
+        """Send all of `data`, waiting whenever the send buffer is full; the timeout is for the whole call.
+
+        Raises as `send` does. How much of `data` was sent, or still will be, is not known then, as with sockets.
+        """
         self._check_call(flags)
+        deadline = clock.now() + self._timeout if self._timeout else None
         if type(data) is bytes:
             # Immutable, so the engine can keep the very same bytes until they are acknowledged.
             if data:
-                self._wait_writable()
+                self._wait_writable(deadline)
                 self._write(data)
                 if len(data) > self._limit():
-                    self._wait_writable()
+                    self._wait_writable(deadline)
             return
         view = memoryview(data).cast("B")
         for start in range(0, len(view), _PIECE):
-            self._wait_writable()
+            self._wait_writable(deadline)
             self._write(bytes(view[start : start + _PIECE]))
 
     def _write(self, data: bytes) -> None:
@@ -197,14 +212,13 @@ class Stream:
     def _limit(self) -> int:
         return self._connection.core.config.send_buffer
 
-    def _wait_writable(self) -> int:
-        """Bytes that the send buffer takes, waiting until there is room."""
+    def _wait_writable(self, deadline: float | None = None) -> int:
+        """Bytes that the send buffer takes, waiting until there is room (till `deadline`, if the call has one)."""
         connection = self._connection
         connection.check_hub()
         send = self.inner.send
         if send is None:
             raise StreamStopped(f"stream {self.id} is for reading only")
-        deadline = None
         while True:
             if self._released:
                 raise StreamClosed("the stream is closed")
@@ -244,6 +258,7 @@ class Stream:
 
     def reset(self, error_code: int = 0) -> None:
         """Abandon the stream: what is not yet delivered is lost, and the peer's calls raise StreamReset."""
+        check_code(error_code)
         self._connection.check_hub()
         if self._released:
             return
@@ -280,6 +295,11 @@ class Stream:
         self._timeout = timeout
 
     def gettimeout(self) -> float | None:
+        return self._timeout
+
+    @property
+    def timeout(self) -> float | None:
+        """What `settimeout` has set."""
         return self._timeout
 
     def setblocking(self, flag: bool) -> None:

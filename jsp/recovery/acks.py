@@ -9,6 +9,7 @@ told at once.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 
 from jsp.wire.ranges import RangeSet
 
@@ -32,6 +33,7 @@ class AckTracker:
 
     __slots__ = (
         "_ack_floor",
+        "_filled",
         "_floor",
         "_largest_time",
         "_urgent",
@@ -50,6 +52,8 @@ class AckTracker:
         self.pending = 0
         self._floor = 0
         self._ack_floor = 0
+        # Numbers that filled a gap, and the end of what had come by then.
+        self._filled: deque[tuple[int, int]] = deque(maxlen=ACK_RANGES_SENT)
         self._largest_time = 0.0
         self._urgent = False
 
@@ -66,6 +70,8 @@ class AckTracker:
         if number != self.largest + 1:
             self._urgent = True
         self.ranges.add(number, number + 1)
+        if number < self.largest:
+            self._filled.append((number, self.largest + 1))
         if number < self._ack_floor:
             # It fills a gap that acknowledged ACKs have told: the peer must hear of it, or takes it for lost.
             self._ack_floor = number
@@ -111,7 +117,12 @@ class AckTracker:
         return self.largest + 1
 
     def on_acked(self, told: int, _: int) -> None:
-        """The peer has an ACK that told everything below `told`."""
+        """The peer has an ACK that told everything below `told`, but what filled a gap after it had left."""
+        filled = self._filled
+        while filled and filled[0][1] < told:
+            filled.popleft()
+        for number, _ in filled:
+            told = min(told, number)
         self._ack_floor = max(self._ack_floor, told)
 
     def on_lost(self, told: int, _: int) -> None:

@@ -70,11 +70,11 @@ class LossDetector:
         pto_count: probe timeouts in a row without an answer.
         deadline: when `on_timeout` wants to be called.
         peer_max_ack_delay: seconds the peer may hold an ACK back.
-        packets_lost, bytes_lost: totals.
+        packets_lost: how many in all.
     """
 
     __slots__ = (
-        "_anti_deadlock", "_sampled_at", "bytes_lost", "controller", "deadline", "handshake_done", "in_flight",
+        "_anti_deadlock", "_sampled_at", "controller", "deadline", "handshake_done", "in_flight",
         "packets_lost", "pacer", "peer_max_ack_delay", "pto_count", "rtt", "spaces",
     )  # fmt: skip
 
@@ -89,7 +89,6 @@ class LossDetector:
         self.peer_max_ack_delay = 0.0
         self.handshake_done = False
         self.packets_lost = 0
-        self.bytes_lost = 0
         self._anti_deadlock = NEVER
         self._sampled_at = 0.0
 
@@ -154,7 +153,6 @@ class LossDetector:
             total += run.total
             self.packets_lost += run.count
             run.lost()
-        self.bytes_lost += total
         space.in_flight -= total
         self.in_flight -= total
         self.controller.on_congestion(lost[-1].time, now)

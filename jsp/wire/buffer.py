@@ -161,12 +161,6 @@ class Writer:
         self.buffer[self.pos] = value
         self.pos += 1
 
-    def push_uint(self, value: int, size: int) -> None:
-        """`value` as a big-endian unsigned integer of `size` bytes."""
-        pos = self.pos
-        self.buffer[pos : pos + size] = value.to_bytes(size, "big")
-        self.pos = pos + size
-
     def push_varint(self, value: int) -> None:
         pos = self.pos
         if value < 64:

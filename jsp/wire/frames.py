@@ -39,7 +39,6 @@ CLOSE_APPLICATION = 0x1D
 HANDSHAKE_DONE = 0x1E
 MESSAGE_ABANDON = 0x1F
 MESSAGE = 0x20  # 0x20-0x3f
-MESSAGE_LAST = 0x3F
 SKIPPABLE = 0x40  # from here on frames carry a length
 
 STREAM_FIN = 0x01
@@ -276,7 +275,7 @@ def parse_close(r: Reader) -> tuple[int, str]:
 
 
 def push_close(w: Writer, application: bool, code: int, reason: str) -> None:
-    text = reason.encode()[:REASON_MAX].decode("utf-8", "ignore").encode()
+    text = reason.encode(errors="replace")[:REASON_MAX].decode("utf-8", "ignore").encode()
     w.push_u8(CLOSE_APPLICATION if application else CLOSE)
     w.push_varint(code)
     w.push_varint(len(text))

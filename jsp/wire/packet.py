@@ -20,7 +20,6 @@ VERSIONS = (VERSION_1,)
 VERSION_NEGOTIATION = 0
 
 # First byte. 0-3 is STUN, 64-79 TURN channel data, 128-255 ours (spec section 2).
-LONG = 0x40
 SHORT_FIRST = 0x80
 LONG_FIRST = 0xC0
 TYPE_INITIAL = 0
@@ -46,22 +45,6 @@ TOKEN_MAX = 512
 
 # Smallest datagram that can hold a short packet worth opening: flags, 1-byte id, number, sample.
 SHORT_MIN = 1 + 1 + SAMPLE_OFFSET + SAMPLE_SIZE
-
-KIND_JSP = 0
-KIND_STUN = 1
-KIND_TURN = 2
-KIND_OTHER = 3
-
-
-def datagram_kind(first: int) -> int:
-    """Which protocol a datagram with this first byte belongs to (spec section 2)."""
-    if first >= 128:
-        return KIND_JSP
-    if first < 4:
-        return KIND_STUN
-    if 64 <= first < 80:
-        return KIND_TURN
-    return KIND_OTHER
 
 
 class LongHeader:

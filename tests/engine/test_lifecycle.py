@@ -12,6 +12,7 @@ from jsp.engine.events import (
     StreamReadable,
 )
 from jsp.engine.message import RELIABLE
+from jsp.engine.states import State
 from jsp.errors import Code
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
@@ -30,6 +31,20 @@ def test_ping_measures_the_round_trip() -> None:
     answer = client.events(PingAnswered)[0]
     assert answer.token == token
     assert answer.rtt == pytest.approx(0.1)
+
+
+def test_any_number_of_pings_is_answered_by_one_round_trip() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    received = s.counters.bytes_received
+    tokens = [c.ping() for _ in range(3000)]
+    client.flush(c)
+    world.run_for(1.0)
+    answers = client.events(PingAnswered)
+    assert sorted({answer.token for answer in answers}) == tokens
+    assert all(answer.rtt == pytest.approx(0.1) for answer in answers)
+    assert s.counters.bytes_received - received < 300
 
 
 def test_silence_ends_an_idle_connection_without_a_word() -> None:
@@ -133,6 +148,31 @@ def test_used_up_keys_end_the_connection() -> None:
     c.open_stream()
     client.flush(c)
     assert client.events(Closed)[0].code == Code.AEAD_LIMIT
+
+
+class Broken:
+    """A sender with a bug."""
+
+    urgency = 0
+    queued = False
+
+    def write_frames(self, train: object) -> bool:
+        raise ZeroDivisionError
+
+
+def test_bug_while_sending_ends_the_connection_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    c.scheduler.add(Broken())
+    transmit = c.poll_transmit(world.now)
+    client._send(bytes(transmit.data), transmit.remote)
+    assert c.poll_event() == Closed(Code.INTERNAL, "internal error", by_peer=False)
+    assert "ZeroDivisionError" in caplog.text
+    world.run_until(lambda: s.is_closed())
+    assert server.events(Closed) == [Closed(Code.INTERNAL, "internal error", by_peer=True)]
+    assert c.poll_transmit(world.now) is None
+    c.handle_timeout(c.poll_timeout())
+    assert c.lifecycle.state is State.CLOSED
 
 
 def test_stateless_reset_of_a_restarted_server_is_believed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jsp.config import Config
+from jsp.config import KIB, LIMITS, Config
 from jsp.crypto.identity import Identity
 from jsp.engine.events import (
     MessagesWritable,
@@ -79,6 +79,40 @@ def test_message_past_its_time_is_not_sent() -> None:
     assert not s.recv_messages.ready
     assert not s.recv_messages._partial
     assert c.send_messages.queued_bytes == 0
+
+
+def test_message_that_expires_for_want_of_credit_lets_the_next_go() -> None:
+    world = World()
+    config = Config(receive_window=64 * KIB, max_message=40_000, stream_window=16 * KIB, stream_window_max=16 * KIB)
+    client, server, c, s = connected(world, server_config=config)
+    for size in (20_000, 20_000, 20_000, 5_250):
+        c.send_message(world.now, bytes(size), RELIABLE, False)
+    client.flush(c)
+    world.run_for(1.0)
+    assert c.credit.available() == 30
+    c.send_message(world.now, bytes(2000), PartiallyReliable(ttl=0.5), False)
+    c.send_message(world.now, b"needs no credit", BEST_EFFORT, False)
+    client.flush(c)
+    world.run_for(1.0)
+    assert c.send_messages.expired == 1
+    assert s.recv_messages.ready[-1][0].data == b"needs no credit"
+
+
+def test_fragmented_messages_that_expire_let_the_next_go() -> None:
+    world = World()
+    client, server, c, s = connected(world)
+    client.default_link.blackhole = True
+    c.paths[0].recovery.controller.window = 1 << 24
+    for _ in range(LIMITS.partial_messages):
+        c.send_messages.send(bytes(1300), PartiallyReliable(ttl=0.3), False, world.now)
+    c.send_messages.send(bytes(1300), RELIABLE, False, world.now)
+    client.flush(c)
+    world.run_for(0.25)
+    assert len(c.send_messages._queue) == 1
+    client.default_link.blackhole = False
+    world.run_for(20.0)
+    assert c.send_messages.expired == LIMITS.partial_messages
+    assert [len(message) for message, _ in s.recv_messages.ready] == [1300]
 
 
 def test_partly_reliable_message_is_sent_again_as_often_as_allowed() -> None:

@@ -52,6 +52,38 @@ def test_opening_announces_the_stream_before_anything_is_said() -> None:
     assert s.streams.streams[2].send is None
 
 
+def test_lost_announcement_is_made_good_by_what_was_written_meanwhile() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    first, other = client.default_link.sent, c.open_stream(unidirectional=True)
+    client.default_link.spec.drop = frozenset({first + 1})
+    client.flush(c)
+    stream = c.open_stream()
+    client.flush(c)
+    for _ in range(4):
+        other.send.write(bytes(1000))
+        client.flush(c)
+    world.run_for(0.03)
+    # Written and finished before the loss shows, with nothing of the stream acknowledged.
+    stream.send.write(b"request")
+    stream.send.finish()
+    client.flush(c)
+    world.run_for(1.0)
+    assert stream.send.state is Sending.DONE
+    assert s.read(s.streams.streams[0], 100) == b"request"
+    assert quiet(c, s)
+
+
+def test_lost_announcement_is_made_again() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    c.open_stream()
+    client.flush(c)
+    world.run_for(1.0)
+    assert server.events(StreamOpened) == [StreamOpened(0)]
+
+
 def test_later_stream_opens_the_earlier_ones() -> None:
     world = World()
     client, server, c, s = connected(world, LinkSpec(delay=0.02))
@@ -101,6 +133,54 @@ def test_stop_makes_the_writer_stop() -> None:
     assert s.window.held() == 0
 
 
+def test_stopping_before_a_gap_is_filled_leaves_nothing_behind() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    stream = c.open_stream(unidirectional=True)
+    client.flush(c)
+    world.run_for(0.2)
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    stream.send.write(b"lost at first")
+    client.flush(c)
+    stream.send.finish()
+    client.flush(c)
+    inner = s.streams.streams[stream.id]
+    world.run_until(lambda: inner.recv.final_size == 13)
+    # What is missing is under way again when STOP would leave, and STOP would be lost.
+    world.run_until(lambda: c.paths[0].recovery.packets_lost == 1 and not stream.send.buffer.lost)
+    server.default_link.spec.drop = frozenset({server.default_link.sent})
+    inner.recv.stop(0)
+    s.streams.touch(inner)
+    s.streams.release(inner)
+    server.flush(s)
+    world.run_for(5.0)
+    assert inner.recv.state is Receiving.DONE
+    assert stream.send.state is Sending.DONE
+    assert not s.streams.streams
+
+
+def test_writer_whose_stream_is_stopped_waits_no_more() -> None:
+    world = World()
+    config = Config(send_buffer=10_000)
+    server_config = Config(stream_window=16 * KIB, stream_window_max=16 * KIB)
+    client, server, c, s = connected(world, client_config=config, server_config=server_config)
+    stream, other = c.open_stream(), c.open_stream()
+    stream.send.write(bytes(100_000))
+    c.streams.want_writable(stream)
+    client.flush(c)
+    world.run_for(0.2)
+    assert stream.send.unsent() > 10_000
+    inner = s.streams.streams[0]
+    inner.recv.stop(9)
+    s.streams.touch(inner)
+    server.flush(s)
+    world.run_for(0.2)
+    other.send.write(b"x")
+    client.flush(c)
+    assert client.events(StreamWritable)
+    assert not c.streams._writers
+
+
 def test_slot_is_free_only_when_the_handler_let_go() -> None:
     world = World()
     client, server, c, s = connected(world, server_config=Config(max_streams=2))
@@ -120,6 +200,45 @@ def test_slot_is_free_only_when_the_handler_let_go() -> None:
     server.flush(s)
     world.run_until(lambda: bool(client.events(StreamsAvailable)))
     assert c.open_stream() is not None
+
+
+def test_peer_that_is_blocked_gets_each_slot_as_it_becomes_free() -> None:
+    # 16 slots: unasked, a receiver tells of two free ones at once.
+    world = World()
+    client, server, c, s = connected(world, server_config=Config(max_streams=16))
+    streams = [c.open_stream(unidirectional=True) for _ in range(16)]
+    client.flush(c)
+    world.run_for(0.2)
+
+    def end_one() -> None:
+        stream = streams.pop()
+        stream.send.reset(0)
+        c.streams.touch(stream)
+        c.streams.release(stream)
+        client.flush(c)
+        world.run_for(0.2)
+        inner = s.streams.streams[stream.id]
+        inner.recv.take_reset()
+        s.streams.release(inner)
+        server.flush(s)
+        world.run_for(0.2)
+
+    for already_free in (True, False):
+        client.received.clear()
+        if already_free:
+            end_one()
+        # The first STREAMS_BLOCKED is lost.
+        client.default_link.spec.drop = frozenset({client.default_link.sent})
+        assert c.open_stream(unidirectional=True) is None
+        client.flush(c)
+        world.run_for(0.5)
+        if not already_free:
+            assert not client.events(StreamsAvailable)
+            end_one()
+        assert client.events(StreamsAvailable)
+        assert c.open_stream(unidirectional=True) is not None
+        client.flush(c)
+        world.run_for(0.2)
 
 
 def test_credit_is_given_only_for_what_was_read() -> None:

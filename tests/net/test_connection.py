@@ -100,6 +100,31 @@ def test_close_delivers_and_refuses_new_writes() -> None:
         until(lambda: len(got) == 3_000_000)
 
 
+@pytest.mark.parametrize("code", [-1, 1 << 62])
+def test_error_code_that_no_frame_can_carry_is_refused_at_once(code: int) -> None:
+    with echo_connection() as conn:
+        stream = conn.open_stream()
+        for call in (stream.reset, conn.close, conn.abort):
+            with pytest.raises(ValueError, match="2\\^62"):
+                call(code)
+        stream.sendall(b"still there")
+        assert stream.recv(100) == b"still there"
+        stream.reset((1 << 62) - 1)
+
+
+def test_reason_that_is_no_text_is_told_as_well_as_it_can_be() -> None:
+    ended: list[jsp.Connection] = []
+
+    def handle(connection: jsp.Connection) -> None:
+        connection.wait_closed()
+        ended.append(connection)
+
+    with serving(handle) as server:
+        jsp.connect(server.url).close(7, "b\udc80d")
+        until(lambda: bool(ended))
+    assert ended[0].closed_error().reason == "b?d"
+
+
 def test_leaving_by_an_exception_closes_at_once() -> None:
     with serving() as server:
         conn = jsp.connect(server.url)

@@ -14,6 +14,7 @@ import os
 import socket as stdlib_socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -217,7 +218,7 @@ def test_timeouts() -> None:
     with pair() as (here, there):
         assert here.gettimeout() is None
         here.settimeout(0.05)
-        assert here.gettimeout() == 0.05
+        assert here.gettimeout() == here.timeout == 0.05
         with pytest.raises(TimeoutError):
             here.recv(1)
         with pytest.raises(stdlib_socket.timeout):
@@ -228,6 +229,25 @@ def test_timeouts() -> None:
         assert here.recv(100) == b"late, but not lost"
         with pytest.raises(ValueError, match="seconds"):
             here.settimeout(-1)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_timeout_of_sendall_is_for_the_whole_call(kind: type) -> None:
+    with pair(stream_window_max=256 << 10) as (here, there):
+        reading = gevent.spawn(read_slowly, there)
+        here.settimeout(0.3)
+        begin = time.monotonic()
+        with pytest.raises(TimeoutError):
+            # Each piece finds room in time, all of them do not.
+            here.sendall(kind(20 << 20))
+        assert 0.25 < time.monotonic() - begin < 1.0
+        reading.kill()
+        here.reset()
+
+
+def read_slowly(stream: jsp.Stream) -> None:
+    while stream.recv(100_000):
+        gevent.sleep(0.02)
 
 
 def test_calls_that_do_not_wait() -> None:
@@ -354,8 +374,12 @@ def test_what_socket_code_looks_at() -> None:
         assert here.getpeername() == there.getsockname()
         assert here.getpeername()[0] == "127.0.0.1"
         assert (here.family, here.type) == (stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM)
-        with pytest.raises(ValueError, match="flags"):
-            here.recv(1, stdlib_socket.MSG_PEEK)
+        here.sendall(b"x", stdlib_socket.MSG_NOSIGNAL)
+        assert there.recv(1, stdlib_socket.MSG_NOSIGNAL) == b"x"
+        for flags in (stdlib_socket.MSG_PEEK, stdlib_socket.MSG_WAITALL | stdlib_socket.MSG_NOSIGNAL):
+            with pytest.raises(OSError, match="flags") as caught:
+                here.recv(1, flags)
+            assert caught.value.errno == errno.EOPNOTSUPP
         with pytest.raises(ValueError, match="priority"):
             here.priority = 8
         here.priority = 0
@@ -382,6 +406,15 @@ def test_buffers_of_every_kind(kind: type) -> None:
         assert there.send(kind(b"some")) == 4
         assert here.recv(0) == b""
         assert here.recv(10) == b"some"
+
+
+def test_sizes_that_make_no_sense() -> None:
+    with pair() as (here, there):
+        there.sendall(b"abc")
+        for call in (lambda: here.recv(-1), lambda: here.recv_into(bytearray(3), -1)):
+            with pytest.raises(ValueError, match="below 0"):
+                call()
+        assert here.recv(3) == b"abc"
 
 
 def test_data_that_changes_after_sendall_was_copied() -> None:

@@ -237,6 +237,21 @@ def test_a_late_packet_is_told_though_an_ack_beyond_it_arrived(late: int) -> Non
     assert any(start <= late < stop for start, stop in told(acks))
 
 
+def test_a_late_packet_is_told_though_an_older_ack_arrived_after_it() -> None:
+    acks = tracker_of(0, 1, 3, 5)
+    before = acks.on_sent()
+    acks.accept(2, 1.0)
+    assert told(acks) == [(0, 4), (5, 6)]
+    lost = acks.on_sent()
+    acks.on_acked(before, 0)
+    acks.on_lost(lost, 0)
+    acks.accept(7, 1.0)
+    assert told(acks) == [(0, 4), (5, 6), (7, 8)]
+    # An ACK that left after it told it.
+    acks.on_acked(acks.on_sent(), 0)
+    assert told(acks) == [(7, 8)]
+
+
 def test_at_most_64_ranges_are_told_the_newest() -> None:
     acks = tracker_of(*range(0, 400, 2))
     assert told(acks) == [(n, n + 1) for n in range(400 - 2 * ACK_RANGES_SENT, 400, 2)]

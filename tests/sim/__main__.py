@@ -8,6 +8,7 @@ import time
 import traceback
 from multiprocessing import Pool
 
+from tests.sim.chaos import run_chaos
 from tests.sim.scenario import run_seed
 
 
@@ -15,6 +16,7 @@ def _try(seed: int) -> tuple[int, str, float]:
     start = time.process_time()
     try:
         run_seed(seed)
+        run_chaos(seed)
     except BaseException:
         return seed, traceback.format_exc(), time.process_time() - start
     return seed, "", time.process_time() - start

@@ -77,6 +77,7 @@ def random_plan(rng: random.Random, seed: int) -> Plan:
             plan.messages[side].append((content, random_mode(rng), rng.random() < 0.4))
     plan.reply_size = rng.randrange(budget // 4)
     plan.read_delay = rng.choice((0.0, 0.0, 0.05))
+    plan.write_delay = rng.choice((0.0, 0.05, 0.5))
     return plan
 
 

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.sim.chaos import run_chaos
 from tests.sim.scenario import run_seed
 
 _BASE = int(os.environ.get("JSP_SEED", "0"))
@@ -16,6 +17,16 @@ def test_seeds(block: int) -> None:
     for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
         try:
             run_seed(seed)
+        except BaseException:
+            print(f"failing seed: {seed}")
+            raise
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_chaos(block: int) -> None:
+    for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
+        try:
+            run_chaos(seed)
         except BaseException:
             print(f"failing seed: {seed}")
             raise

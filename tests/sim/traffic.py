@@ -39,12 +39,17 @@ class Side:
             assert stream is not None
             self.streams[stream.id] = stream
             self.writing[stream.id] = (stream, self.plan.content(self.client, index, size), 0)
-        self.write()
+            if self.plan.write_delay:
+                # Opened now, written later: meanwhile the announcement may be lost.
+                at = self.node.world.now + self._rng.random() * self.plan.write_delay
+                self.node.world.schedule(at, lambda stream_id=stream.id: self._write_later(stream_id))
+            else:
+                self._write_stream(stream.id)
         self.write_messages()
 
-    def write(self) -> None:
-        for stream_id in list(self.writing):
-            self._write_stream(stream_id)
+    def _write_later(self, stream_id: int) -> None:
+        self._write_stream(stream_id)
+        self.node.flush(self.connection)
 
     def _write_stream(self, stream_id: int) -> None:
         stream, content, at = self.writing[stream_id]
@@ -116,6 +121,7 @@ class Plan:
         self.messages: list[list[tuple[bytes, Mode, bool]]] = [[], []]
         self.reply_size = 1000
         self.read_delay = 0.0
+        self.write_delay = 0.0
 
     def content(self, client: bool, index: int, size: int) -> bytes:
         """The bytes of a stream."""

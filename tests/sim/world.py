@@ -18,6 +18,7 @@ from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
 from jsp.engine.events import Event, PeerPresented, Received
 from jsp.engine.states import State
+from jsp.errors import Code
 from jsp.wire.buffer import PacketBuffer
 from tests.sim.link import Link, LinkSpec
 
@@ -216,6 +217,8 @@ def check_window(connection: ConnectionCore, before: dict[int, tuple[int, int]])
 
 def check_invariants(connection: ConnectionCore) -> None:
     """What must hold after every step (docs/spec.md section 14)."""
+    closed = connection.lifecycle.closed
+    assert closed is None or closed.by_peer or closed.application or closed.code != Code.INTERNAL, "a bug; see the log"
     if connection.is_closed():
         return
     assert 0 <= connection.credit.used <= connection.credit.limit or not connection.confirmed

@@ -168,7 +168,7 @@ def test_what_a_writer_pushes_a_reader_pulls(pushes: list[tuple[str, object, int
             writer.push_varint(value)  # type: ignore[arg-type]
             taken = varint_size(value)  # type: ignore[arg-type]
         elif op == "uint":
-            writer.push_uint(value, size)  # type: ignore[arg-type]
+            writer.push_bytes(value.to_bytes(size, "big"))  # type: ignore[attr-defined]
             taken = size
         else:
             writer.push_bytes(value)  # type: ignore[arg-type]

@@ -11,10 +11,6 @@ from jsp.wire import packet
 from jsp.wire.buffer import Reader
 from jsp.wire.packet import (
     CID_MAX,
-    KIND_JSP,
-    KIND_OTHER,
-    KIND_STUN,
-    KIND_TURN,
     LONG_FIRST,
     TAG_SIZE,
     TOKEN_MAX,
@@ -25,7 +21,6 @@ from jsp.wire.packet import (
     VERSION_1,
     VERSION_NEGOTIATION,
     LongHeader,
-    datagram_kind,
     decode_number,
     encode_long_header,
     encode_version_negotiation,
@@ -108,7 +103,7 @@ def test_the_longest_ids_and_token_and_the_shortest_packet() -> None:
 # Spec sections 2, 3 and 7.3.
 NUMBERS = {
     "VERSION_1": 0x4A535001, "VERSIONS": (0x4A535001,), "VERSION_NEGOTIATION": 0,
-    "SHORT_FIRST": 0x80, "LONG_FIRST": 0xC0, "LONG": 0x40,
+    "SHORT_FIRST": 0x80, "LONG_FIRST": 0xC0,
     "TYPE_INITIAL": 0, "TYPE_EARLY": 1, "TYPE_HANDSHAKE": 2, "TYPE_RETRY": 3,
     "SHORT_MASK": 0x3F, "SHORT_PN4": 0x01, "SHORT_PHASE": 0x02, "SHORT_RESERVED": 0x3C,
     "TAG_SIZE": 16, "SAMPLE_OFFSET": 4, "SAMPLE_SIZE": 16, "CID_MAX": 20, "INITIAL_DCID_MIN": 8,
@@ -193,11 +188,6 @@ def test_any_bytes_are_a_version_list_or_a_bad_packet(data: bytes) -> None:
     versions = value_or_bad_packet(with_reader(parse_version_list), data)
     if versions is not None:
         assert b"".join(v.to_bytes(4, "big") for v in versions) == data
-
-
-def test_first_byte_tells_the_protocol() -> None:
-    kinds = [datagram_kind(first) for first in range(256)]
-    assert kinds == [KIND_STUN] * 4 + [KIND_OTHER] * 60 + [KIND_TURN] * 16 + [KIND_OTHER] * 48 + [KIND_JSP] * 128
 
 
 # --- packet numbers ------------------------------------------------------------------------------------------------
