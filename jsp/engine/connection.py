@@ -379,11 +379,11 @@ class ConnectionCore:
             if path.remote_cids.rotate():
                 self.refresh_reset_tokens(path)
         settled = self.confirmed and self.timers.deadlines[KEYS] == NEVER
-        self.keys.renew_if_due(self.paths.values(), settled)
+        self.keys.renew_if_due(self.paths.values(), settled, now)
 
     def on_key_update(self, now: float) -> None:
         """The peer sends under the next keys; the last ones are kept for packets still under way."""
-        self.keys.on_peer_update(self.paths.values())
+        self.keys.on_peer_update(self.paths.values(), now)
         self.timers.deadlines[KEYS] = now + 3 * self.probe_timeout()
 
     # --- the end -------------------------------------------------------------------------------------------

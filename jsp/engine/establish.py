@@ -83,7 +83,7 @@ def _complete(conn: ConnectionCore, now: float, keying: Keying) -> None:
         raise ProtocolViolation(Code.PARAMETER, str(error)) from None
     _check_ids(conn, params)
     _apply_params(conn, params)
-    conn.keys.open, conn.keys.seal = keying.open_keys, keying.seal_keys
+    conn.keys.install(keying.open_keys, keying.seal_keys, now)
     conn.peer_id = machine.peer.peer_id if machine.peer else None
     conn.protocol = machine.protocol
     conn.negotiated = {

@@ -216,7 +216,7 @@ def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float) -> No
     if push_ack(train, path.id, acks.delay(now), starts, stops):
         train.note_quietly(acks, acks.on_sent(), 0)
         conn.counters.acks_sent += 1
-        conn.keys.on_ack_sent()
+        conn.keys.on_ack_sent(path.id, acks.largest)
         if len(starts) > _RANGES_MANY and not path.space.in_flight and train.room():
             # SPEC 10.2: who only receives must ask for an acknowledgement now and then, or its ACKs grow.
             train.push_u8(frames.PING)
