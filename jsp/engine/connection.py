@@ -396,8 +396,10 @@ class ConnectionCore:
         """CLOSE arrived."""
         closed = Closed(code, reason, by_peer=True, application=application)
         if level == frames.INITIAL and not self.server:
-            # SPEC 5.10: nobody proved to have sent this, so a better answer gets one probe timeout to come.
-            if self.timers.deadlines[LINGER] == NEVER:
+            # SPEC 5.10: nobody proved to have sent this, so a better answer gets one probe timeout to come, and
+            # where there are Handshake keys it has come.
+            hopeless = self.keying is None or frames.HANDSHAKE not in self.keying.levels
+            if hopeless and self.timers.deadlines[LINGER] == NEVER:
                 self.lifecycle.closing_with = closed
                 self.timers.deadlines[LINGER] = now + self.probe_timeout()
             return

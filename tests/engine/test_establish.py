@@ -7,16 +7,21 @@ import pytest
 from jsp.config import Config
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
+from jsp.crypto.protection import LongKeys
 from jsp.engine.events import (
     Closed,
     Connected,
     PeerPresented,
     StreamReadable,
 )
+from jsp.engine.keying import initial_secrets
 from jsp.engine.states import State
 from jsp.errors import Code
+from jsp.wire import frames as f
+from jsp.wire.packet import TYPE_INITIAL, encode_long_header
+from tests.sim.hostile import frames
 from tests.sim.link import LinkSpec
-from tests.sim.world import CLIENT_SEED, SERVER_SEED, World, confirmed_peer, connected, pair
+from tests.sim.world import CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
 
 SERVER_ID = Identity.from_seed(SERVER_SEED)
 CLIENT_ID = Identity.from_seed(CLIENT_SEED)
@@ -160,6 +165,22 @@ def test_server_that_is_full_says_so() -> None:
     world.run_until(lambda: c.is_closed())
     closed = client.events(Closed)[0]
     assert (closed.code, closed.by_peer) == (Code.REFUSED, True)
+
+
+def test_forged_close_in_an_initial_does_not_end_what_goes_on() -> None:
+    """Whoever saw the first packet can forge one. Here it comes between the server's two datagrams."""
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.02), LinkSpec(delay=0.02, drop=frozenset({1})))
+    c = client.connect()
+    world.run_for(0.1)
+    assert f.HANDSHAKE in c.keying.levels
+    forged = LongKeys(initial_secrets(c.original_dcid)[1])
+    payload = frames((f.CLOSE, Code.REFUSED, 0))
+    header = encode_long_header(TYPE_INITIAL, c.scid, server.accepted[0].scid, 77, len(payload) + 16)
+    client.receive(header + forged.seal(header, 77, payload), SERVER)
+    assert c.counters.packets_received > 1
+    world.run_for(5.0)
+    assert c.lifecycle.state is State.OPEN
 
 
 def test_refused_peer_hears_that_it_is_unknown() -> None:
