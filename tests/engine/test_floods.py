@@ -53,6 +53,28 @@ def test_n74_new_connection_ids_with_retirements(ends: Pair) -> None:
     assert len(s.paths[0].remote_cids._to_retire) <= 2 * LIMITS.connection_ids
 
 
+def test_n74_new_connection_ids_with_holes_and_all_acks_given() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.001))
+    world.run_for(0.2)
+    ids = s.paths[0].remote_cids
+    # A client that takes any retirement, and gives no ids out by itself.
+    c.paths[0].local_cids._told = 1 << 40
+    c.peer_cid_limit = 0
+    client.core._routes[b"zzzz"] = (c, 0)
+    send_frames(client, c, frames((f.NEW_CID, 0, 10**6, 10**6), b"\x04zzzz" + bytes(16)))
+    world.run_for(0.01)
+    assert ids.current == b"zzzz"
+    for i in range(200):
+        numbers = [2 * (i * 8 + j) + 1 for j in range(8)]
+        parts = [((f.NEW_CID, 0, n, 0), b"\x08" + n.to_bytes(8, "big") + bytes(16)) for n in numbers]
+        send_frames(client, c, frames(*[x for part in parts for x in part]))
+        world.run_for(0.01)
+        assert len(ids._unacknowledged) <= 2 * LIMITS.connection_ids
+    assert not ids._retired
+    assert not s.is_closed()
+
+
 def test_more_connection_ids_than_allowed(ends: Pair) -> None:
     s = flood(ends, lambda i: frames((f.NEW_CID, 0, i + 2, 0), b"\x08" + i.to_bytes(8, "big") + bytes(16)), 20)
     assert s.lifecycle.closed.code == Code.CONNECTION_ID_LIMIT

@@ -39,6 +39,7 @@ VIOLATIONS: list[tuple[str, bytes, Code]] = [
     ),
     ("MAX_STREAMS out of range", frames((f.MAX_STREAMS_BIDI, 1 << 61)), Code.FRAME_ENCODING),
     ("N75 RETIRE of an id never given", frames((f.RETIRE_CID, 0, 99)), Code.PROTOCOL_VIOLATION),
+    ("N75 RETIRE of an id not told yet", frames((f.RETIRE_CID, 0, 1), (f.RETIRE_CID, 0, 2)), Code.PROTOCOL_VIOLATION),
     ("NEW_CID without an id", frames((f.NEW_CID, 0, 1, 0), b"\x00" + bytes(16)), Code.FRAME_ENCODING),
     ("NEW_CID retiring its own future", frames((f.NEW_CID, 0, 1, 5), b"\x04aaaa" + bytes(16)), Code.FRAME_ENCODING),
     ("N82 HANDSHAKE_DONE to a server", frames((f.HANDSHAKE_DONE,)), Code.PROTOCOL_VIOLATION),
@@ -74,6 +75,13 @@ def test_violation_ends_the_connection(ends: Pair, payload: bytes, code: Code) -
     assert closed_with(server) == code
     world.run_until(lambda: c.is_closed())
     assert c.lifecycle.closed.code == code
+
+
+def test_new_cid_that_repeats_the_id_in_use_ends_the_connection(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    send_frames(client, c, frames((f.NEW_CID, 0, 5, 0), b"\x04" + s.paths[0].remote_cids.current + bytes(16)))
+    world.run_for(0.1)
+    assert closed_with(server) == Code.PROTOCOL_VIOLATION
 
 
 def test_n04_reserved_bits_under_a_valid_seal(ends: Pair) -> None:
