@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+
+import pytest
 
 from jsp.config import LIMITS
 from jsp.crypto.handshake import Credentials
@@ -132,9 +135,56 @@ def test_message_ids_with_holes_are_not_remembered_for_ever() -> None:
     assert s.lifecycle.closed.code == Code.EXCESSIVE_LOAD
 
 
-def test_abandons_out_of_order_are_capped(ends: Pair) -> None:
-    s = flood(ends, lambda i: frames(*[(f.MESSAGE_ABANDON, i * 100 + j, i * 100 + j + 3, 0) for j in range(100)]), 200)
+@pytest.mark.parametrize("step", [1, 2, 1024])
+def test_abandons_out_of_order_cost_a_bit_each(ends: Pair, step: int) -> None:
+    """The first place never comes, so nothing is released; an honest sender may give up as many."""
+
+    def payload(i: int) -> bytes:
+        ids = range(i * 100, i * 100 + 100)
+        return frames(*[(f.MESSAGE_ABANDON, n, n * step + 3, 0) for n in ids])
+
+    s = flood(ends, payload, 200)
+    places = s.recv_messages._abandoned
+    assert not s.is_closed() or step == 1024
+    assert len(places) <= LIMITS.places_ahead >> 10
+    assert sum(map(sys.getsizeof, places._chunks.values())) < 400_000
+    if step == 1024:
+        assert s.lifecycle.closed.code == Code.EXCESSIVE_LOAD
+
+
+def test_n79_sparse_bytes_of_best_effort_messages_are_capped(ends: Pair) -> None:
+    kind = f.MESSAGE | f.MESSAGE_BEST_EFFORT | f.MESSAGE_FRAGMENT | f.MESSAGE_LEN
+
+    def payload(i: int) -> bytes:
+        return frames(*[x for j in range(120) for x in ((kind, 0, 2 * (i * 120 + j), 99_000, 1), b"x")])
+
+    s = flood(ends, payload, 200)
     assert s.lifecycle.closed.code == Code.EXCESSIVE_LOAD
+    assert s.window.fragments <= LIMITS.fragments + 120
+
+
+def test_n79_sparse_bytes_of_messages_are_capped(ends: Pair) -> None:
+    kind = f.MESSAGE | f.MESSAGE_FRAGMENT | f.MESSAGE_LEN
+
+    def payload(i: int) -> bytes:
+        return frames(*[x for j in range(120) for x in ((kind, 0, 2 * (i * 120 + j), 99_000, 1), b"x")])
+
+    s = flood(ends, payload, 200)
+    assert s.lifecycle.closed.code == Code.EXCESSIVE_LOAD
+    assert s.window.fragments <= LIMITS.fragments + 120
+
+
+def test_gaps_of_best_effort_messages_are_given_back(ends: Pair) -> None:
+    """By what is given up for its age or for newer ones, and by what becomes whole."""
+    kind = f.MESSAGE | f.MESSAGE_BEST_EFFORT | f.MESSAGE_FRAGMENT | f.MESSAGE_LEN
+    s = flood(ends, lambda i: frames(*[x for o in (0, 5, 9) for x in ((kind, i, o, 10, 1), b"x")]), 80)
+    assert s.window.fragments == 3 * LIMITS.best_effort_partial
+    s = flood(ends, lambda i: frames((kind, i + 20, 1, 10, 4), b"xxxx", (kind, i + 20, 6, 10, 3), b"xxx"), 60)
+    assert len(s.recv_messages.ready) == 60
+    assert s.window.fragments == 3 * len(s.recv_messages._best_effort)
+    ends[0].run_for(LIMITS.best_effort_lifetime)
+    flood(ends, lambda i: frames((kind, 100, 0, 10, 1), b"x"), 1)
+    assert s.window.fragments == 1
 
 
 def test_handshake_bytes_far_ahead_are_refused() -> None:
