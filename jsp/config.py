@@ -126,6 +126,8 @@ class Limits:
     "Packets in one datagram of the handshake."
     early_packets: int = 4
     "1-RTT packets kept while their keys are not there yet."
+    early_bytes: int = 8 * KIB
+    "Their bytes: whoever sees a half-open connection's id can send them."
     connection_ids: int = 8
     "Connection ids a peer may give us for one path."
     control_ratio: int = 8
