@@ -351,7 +351,7 @@ class ConnectionCore:
 
     def on_rebinding(self, path: Path, received: Received, size: int) -> None:
         """The peer's newest packet came from another address."""
-        path.rebind(received.remote, received.local, size, self.entropy(16))
+        path.rebind(received.remote, received.local, size, self.entropy(16), self.control.now)
 
     def refresh_reset_tokens(self, path: Path) -> None:
         """The peer's connection ids changed, and with them the tokens that end this connection."""

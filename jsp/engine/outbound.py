@@ -273,9 +273,8 @@ def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None
 
 
 def _challenge(conn: ConnectionCore, path: Path, challenge: Challenge, now: float) -> Transmit | None:
-    challenge.due = False
-    challenge.tries += 1
-    conn.timers.deadlines[PATH] = now + path.recovery.rtt.probe_timeout(path.recovery.peer_max_ack_delay)
+    path.on_challenge_sent(challenge, now)
+    conn.timers.deadlines[PATH] = now + path.probe_timeout()
     return _probe(conn, path, frames.PATH_CHALLENGE, challenge.data, challenge.address, now)
 
 
