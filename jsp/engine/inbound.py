@@ -298,7 +298,9 @@ def _on_path_challenge(
     conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
 ) -> None:
     # SPEC 4.5: only the newest challenge of a path is answered, so a flood of them makes no queue.
-    path.response = (r.pull_bytes(frames.CHALLENGE_SIZE), source)
+    data = r.pull_bytes(frames.CHALLENGE_SIZE)
+    if path.may_respond(now):
+        path.response = (data, source)
     conn.spend_control(15)
 
 

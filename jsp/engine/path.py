@@ -17,6 +17,7 @@ from jsp.recovery.loss import LossDetector, PacketSpace
 
 AMPLIFICATION = 3  # RFC 9000 section 8.1
 _CHALLENGE_TRIES = 3
+_RESPONSES_PER_S = 10.0
 _UNLIMITED = 1 << 62
 
 
@@ -49,8 +50,9 @@ class Path:
     """
 
     __slots__ = (
-        "_congestion", "_fallback_asked", "challenges", "fallback", "id", "key_phase_start", "local", "local_cids",
-        "mtu", "received", "recovery", "remote", "remote_cids", "response", "sent", "space", "validated",
+        "_congestion", "_fallback_asked", "_response_time", "_response_tokens", "challenges", "fallback", "id",
+        "key_phase_start", "local", "local_cids", "mtu", "received", "recovery", "remote", "remote_cids", "response",
+        "sent", "space", "validated",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +71,8 @@ class Path:
         self.recovery.spaces.append(self.space)
         self.challenges: list[Challenge] = []
         self.response: tuple[bytes, Endpoint] | None = None
+        self._response_tokens = _RESPONSES_PER_S
+        self._response_time = 0.0
         self.fallback: Endpoint | None = None
         self._fallback_asked = float("-inf")
         self.key_phase_start = 0
@@ -126,6 +130,16 @@ class Path:
         recovery = self.recovery
         recovery.rtt.reset()
         recovery.controller = make_controller(self._congestion, self.mtu)
+
+    def may_respond(self, now: float) -> bool:
+        """Whether one more PATH_CHALLENGE is answered; those above the rate are not."""
+        tokens = self._response_tokens + (now - self._response_time) * _RESPONSES_PER_S
+        self._response_tokens = min(tokens, _RESPONSES_PER_S)
+        self._response_time = now
+        if self._response_tokens < 1:
+            return False
+        self._response_tokens -= 1
+        return True
 
     def on_challenge_sent(self, challenge: Challenge, now: float) -> None:
         """`challenge` is on its way."""

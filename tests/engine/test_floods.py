@@ -46,6 +46,32 @@ def test_n73_path_challenges_are_answered_without_a_queue(ends: Pair) -> None:
     assert not s.paths[0].challenges
 
 
+def test_n73_path_challenges_from_many_addresses_leave_nothing(ends: Pair) -> None:
+    """Few enough not to be a flood of control frames: 10 a second are answered, the rest is forgotten."""
+    world, client, server, c, s = ends
+    answered: list[tuple[str, int]] = []
+    original = server._send
+
+    def spy(data: bytes, remote: tuple[str, int]) -> None:
+        if remote[0].startswith("203."):
+            answered.append(remote)
+        original(data, remote)
+
+    server._send = spy  # type: ignore[method-assign]
+    routes = len(server.core._routes)
+    for i in range(2000):
+        # Challenges alone move nothing (they only probe), so the path stays where it is.
+        server.receive(seal(c, frames((f.PATH_CHALLENGE,), i.to_bytes(8, "big"))), (f"203.0.{i & 255}.{i >> 8}", i))
+        world.run_for(0.001)
+        for _ in range(2):
+            send_frames(client, c, frames((f.PING,)))
+    world.run_for(0.1)
+    assert not s.is_closed()
+    assert 20 <= len(answered) <= 32
+    assert s.paths[0].remote == client.address
+    assert (s.paths[0].response, s.paths[0].challenges, len(server.core._routes)) == (None, [], routes)
+
+
 def test_n74_new_connection_ids_with_retirements(ends: Pair) -> None:
     def payload(i: int) -> bytes:
         return frames((f.NEW_CID, 0, i + 2, i + 2), b"\x08" + i.to_bytes(8, "big") + bytes(16))
