@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from jsp.config import Config
+from jsp.crypto import kem
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
@@ -229,6 +232,42 @@ def test_identity_required_and_none_given() -> None:
     c = client.connect()
     world.run_until(lambda: c.is_closed())
     assert client.events(Closed)[0].code == Code.IDENTITY_REQUIRED
+
+
+class Round3:
+    """ML-KEM as it was in round 3, when it was Kyber: of the same sizes, and with another hash around the secret.
+
+    The parameter set makes no difference for that, so the one that is always there stands in for the 512 one.
+    """
+
+    public_size, ciphertext_size = 1184, 1088
+
+    def __init__(self) -> None:
+        standard = kem._mlkem(kem.X25519MLKEM768)
+        assert standard is not None
+        self.generate, self.decapsulate, self._encapsulate = (
+            standard.generate, standard.decapsulate, standard.encapsulate,
+        )  # fmt: skip
+
+    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
+        secret, ciphertext = self._encapsulate(public)
+        return hashlib.shake_256(secret + hashlib.sha3_256(ciphertext).digest()).digest(32), ciphertext
+
+
+def test_n20_a_server_with_the_kyber_of_round_3_means_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Round3()
+    monkeypatch.setattr(kem, "_mlkem", lambda group: old)
+    world = World()
+    groups = (kem.X25519MLKEM512,)
+    client, server = pair(world, server_credentials=Credentials(identity=SERVER_ID, groups=groups))
+    c = client.connect(credentials=Credentials(groups=groups))
+    world.run_until(lambda: c.is_closed())
+    # The same as if nobody had answered: a wrong ciphertext tells nothing.
+    assert client.events(Closed)[0].code == Code.HANDSHAKE_TIMEOUT
+    assert not client.events(PeerPresented)
+    assert c.counters.packets_dropped >= 1
+    world.run_until(lambda: not server.core.connections)
+    assert not server.events(Connected)
 
 
 def test_silent_server_means_a_timeout() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from jsp.config import LIMITS
+from jsp.config import LIMITS, Config
 from jsp.crypto.handshake import Credentials
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import MessagesReadable
@@ -117,6 +117,47 @@ def test_n78_open_and_reset_as_fast_as_possible(ends: Pair) -> None:
     assert len(s.streams.streams) <= 4
 
 
+@pytest.mark.parametrize("kind", [f.RESET, f.STOP])
+@pytest.mark.parametrize("running", [True, False])
+def test_n78_streams_whose_handlers_run_are_not_reset_without_end(kind: int, running: bool) -> None:
+    """By the peer, or by us because it asks for it. A stream that its handler has left costs nothing."""
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.001), server_config=Config(max_streams=5000))
+    c.streams._next[0] = 5000  # answers are about streams that it has opened
+    start, end = (f.STREAM, (0, 1)) if kind == f.RESET else (f.STREAM | f.STREAM_FIN, (0,))
+    for i in range(0, 1500, 15):
+        ids = range(i, i + 15)
+        send_frames(client, c, frames(*[x for n in ids for x in ((start | f.STREAM_LEN, n << 2, 1), b"x")]))
+        world.run_for(0.002)
+        for stream in [] if running else list(s.streams.streams.values()):
+            s.streams.release(stream)
+        send_frames(client, c, frames(*[(kind, n << 2, *end) for n in ids]))
+        world.run_for(0.002)
+        if s.is_closed():
+            break
+    assert closed_with(server) == (Code.EXCESSIVE_LOAD if running else None)
+    if running:
+        assert s.lifecycle.closed.reason == "too many streams reset"
+        assert LIMITS.resets_burst <= len(s.streams.streams) <= LIMITS.resets_burst + 100
+
+
+def test_n78_resets_now_and_then_are_fine() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.001), client_config=Config(idle_timeout=None))
+    c.streams._next[0] = 5000
+    for i in range(2500):
+        send_frames(client, c, frames((f.STREAM, i << 2), b"x"))
+        send_frames(client, c, frames((f.RESET, i << 2, 0, 1)))
+        world.run_for(1 / 30)
+        for stream in list(s.streams.streams.values()):
+            stream.recv.take_reset()
+            stream.send.reset(0)
+            s.streams.touch(stream)
+            s.streams.release(stream)
+        server.flush(s)
+    assert not s.is_closed()
+
+
 def test_n79_sparse_bytes_are_capped() -> None:
     world = World()
     client, server, c, s = connected(world, LinkSpec(delay=0.001))
@@ -213,13 +254,17 @@ def test_gaps_of_best_effort_messages_are_given_back(ends: Pair) -> None:
     assert s.window.fragments == 1
 
 
-def test_handshake_bytes_far_ahead_are_refused() -> None:
+@pytest.mark.parametrize("offsets", [(10, LIMITS.crypto_buffer), range(10, 1000, 7)], ids=["far", "sparse"])
+def test_n72_handshake_bytes_far_ahead_or_in_many_pieces_are_refused(offsets: Sequence[int]) -> None:
     world = World()
     client, server = pair(world)
     c = client.core.connect(0.0, 1e9, ("198.51.100.1", 4433), Credentials())
     level = c.keying.levels[f.INITIAL]
-    for number, offset in enumerate((0, LIMITS.crypto_buffer)):
-        payload = frames((f.CRYPTO, offset, 10), bytes(10)).ljust(1170, b"\x00")
+    for number, offset in enumerate(offsets):
+        payload = frames((f.CRYPTO, offset, 1), bytes(1)).ljust(1170, b"\x00")
         header = encode_long_header(TYPE_INITIAL, c.original_dcid, c.scid, number, len(payload) + 16)
         server.receive(header + level.seal_keys.seal(header, number, payload), CLIENT)
-    assert closed_with(server) in (Code.CRYPTO_BUFFER_EXCEEDED, Code.DECODE, Code.UNEXPECTED_MESSAGE)
+        if number == 0:
+            (s,) = server.core.connections
+    assert closed_with(server) == Code.CRYPTO_BUFFER_EXCEEDED
+    assert s.is_closed()
