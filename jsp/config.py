@@ -119,12 +119,16 @@ class Limits:
     "Fragmented best-effort messages under reassembly; the oldest is given up."
     best_effort_lifetime: float = 10.0
     "Seconds a fragmented best-effort message may take to arrive."
+    places_ahead: int = 1 << 22
+    "How far ahead in the order a message may be abandoned; each costs a bit."
     message_overhead: int = 64
     "Bytes each message costs beside its own, so that empty ones are not free (spec section 8.4)."
     coalesced_packets: int = 4
     "Packets in one datagram of the handshake."
     early_packets: int = 4
     "1-RTT packets kept while their keys are not there yet."
+    early_bytes: int = 8 * KIB
+    "Their bytes: whoever sees a half-open connection's id can send them."
     connection_ids: int = 8
     "Connection ids a peer may give us for one path."
     control_ratio: int = 8

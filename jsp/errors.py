@@ -129,7 +129,7 @@ class ConnectionClosed(_SocketError, ConnectionError):
 
     Attributes:
         code: transport or application error code.
-        reason: the closing side's words, at most 64 bytes of them.
+        reason: the closing side's words, at most 64 bytes of them, whatever they are; the message has them escaped.
         by_peer: whether the peer closed.
         application: whether `code` belongs to the application.
     """

@@ -23,7 +23,6 @@ COVERED_BY = {
     "jsp/engine/control.py": "tests/engine/test_lifecycle.py",
     "jsp/engine/deadlines.py": "tests/engine/test_lifecycle.py",
     "jsp/engine/events.py": "tests/engine/test_lifecycle.py",
-    "jsp/engine/key_phases.py": "tests/engine/test_lifecycle.py",
     "jsp/engine/keying.py": "tests/engine/test_establish.py",
     "jsp/engine/message.py": "tests/engine/test_messages.py",
     "jsp/engine/recv_messages.py": "tests/engine/test_messages.py",

@@ -94,11 +94,14 @@ class SealKeys:
 
     Attributes:
         phase: key phase bit now in use.
-        sealed: packets sealed with the current generation.
-        update_at: how many of them make a key update due.
+        sealed, sealed_bytes: packets sealed with the current generation, and their bytes.
+        update_at: how many packets make a key update due.
     """
 
-    __slots__ = ("_generation", "_limit", "_masker", "_masks", "_nonce", "_owner", "phase", "sealed", "update_at")
+    __slots__ = (
+        "_generation", "_limit", "_masker", "_masks", "_nonce", "_owner", "phase", "sealed", "sealed_bytes",
+        "update_at",
+    )  # fmt: skip
 
     def __init__(self, suite: int, secret: bytes) -> None:
         self._generation = Generation(suite, secret)
@@ -108,6 +111,7 @@ class SealKeys:
         self._owner = os.getpid()
         self.phase = 0
         self.sealed = 0
+        self.sealed_bytes = 0
         self.update_at = SEAL_LIMIT[suite]
         # As many again to bring the update about, and then no more.
         self._limit = 2 * self.update_at
@@ -125,6 +129,7 @@ class SealKeys:
         self._generation = self._generation.next()
         self.phase ^= 1
         self.sealed = 0
+        self.sealed_bytes = 0
 
     def seal_train(
         self, slots: PacketBuffer, count: int, segment: int, end: int, header_size: int, path_id: int, number: int
@@ -152,6 +157,7 @@ class SealKeys:
             number += 1
             start = stop
         self.sealed += count
+        self.sealed_bytes += end
         self._mask(slots.data, count, segment, header_size)
 
     def _mask(self, data: bytearray, count: int, segment: int, header_size: int) -> None:

@@ -22,9 +22,10 @@ KEY_SIZE = 32
 IV_SIZE = 12
 
 # How many packets one key may seal before a key update must have happened (RFC 9001 section 6.6: 2^23 for
-# GCM; ChaCha20-Poly1305 has no practical limit, 2^30 keeps key lifetimes bounded), and how many forgeries it
-# may see before the connection closes.
+# GCM; ChaCha20-Poly1305 has no practical limit, 2^30 keeps key lifetimes bounded), how many bytes whatever the
+# packets' size, and how many forgeries it may see before the connection closes.
 SEAL_LIMIT = {AES_256_GCM: 1 << 22, CHACHA20_POLY1305: 1 << 30}
+SEAL_BYTES_LIMIT = 64 << 30
 FORGERY_LIMIT = {AES_256_GCM: 1 << 52, CHACHA20_POLY1305: 1 << 36}
 
 

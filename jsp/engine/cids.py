@@ -25,7 +25,7 @@ class LocalCids:
     `make` gives a fresh id and its reset token and routes it to this connection; `drop` undoes that.
     """
 
-    __slots__ = ("_drop", "_make", "_next", "_path_id", "_pending", "_tokens", "active")
+    __slots__ = ("_drop", "_make", "_next", "_path_id", "_pending", "_told", "_tokens", "active")
 
     def __init__(
         self, path_id: int, first: bytes, make: Callable[[int], tuple[bytes, bytes]], drop: Callable[[bytes], None]
@@ -34,6 +34,7 @@ class LocalCids:
         self._make = make
         self._drop = drop
         self._next = 1
+        self._told = 1  # NEW_CID was sent for what is below
         self.active: dict[int, bytes] = {0: first}
         self._tokens: dict[int, bytes] = {}
         self._pending: list[int] = []
@@ -58,6 +59,7 @@ class LocalCids:
                 if not push_new_cid(w, self._path_id, sequence, 0, cid, self._tokens[sequence]):
                     return
                 note(self, sequence, 0)
+                self._told = max(self._told, sequence + 1)
             del self._pending[0]
 
     def on_acked(self, sequence: int, _: int) -> None:
@@ -71,10 +73,12 @@ class LocalCids:
 
     def retire(self, sequence: int) -> None:
         """The peer no longer uses the id of `sequence`."""
-        if sequence >= self._next:
+        if sequence >= self._told:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "retires a connection id that was never given out")
         cid = self.active.pop(sequence, None)
         self._tokens.pop(sequence, None)
+        if sequence in self._pending:
+            self._pending.remove(sequence)
         if cid is not None:
             self._drop(cid)
 
@@ -118,6 +122,8 @@ class RemoteCids:
             return
         if sequence in self._retired:
             return  # a late copy of a frame whose id was given back
+        if cid == self.current or any(cid == spare for spare, _ in self._spares.values()):
+            raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "one connection id under two sequence numbers")
         if sequence < self._retire_before:
             self._retire(sequence)
             return
@@ -134,10 +140,16 @@ class RemoteCids:
             raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "more connection ids than allowed")
 
     def _retire(self, sequence: int) -> None:
+        if sequence >= self._retire_before:
+            # What is below goes back whenever it comes. Numbers are given out without holes, so few ranges are left.
+            self._retired.add(sequence, sequence + 1)
+            if len(self._retired) > 2 * LIMITS.connection_ids:
+                raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "too many sequence numbers left out")
+        if sequence in self._unacknowledged:
+            return
         # SPEC 4.3: retirements not yet acknowledged are bounded, or a peer could have us remember any number.
         if len(self._unacknowledged) >= 2 * LIMITS.connection_ids:
             raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "too many connection ids retired at once")
-        self._retired.add(sequence, sequence + 1)
         self._unacknowledged.add(sequence)
         self._to_retire.append(sequence)
 

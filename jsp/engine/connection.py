@@ -359,7 +359,7 @@ class ConnectionCore:
 
     def on_rebinding(self, path: Path, received: Received, size: int) -> None:
         """The peer's newest packet came from another address."""
-        path.rebind(received.remote, received.local, size, self.entropy(16))
+        path.rebind(received.remote, received.local, size, self.entropy(16), self.control.now)
 
     def refresh_reset_tokens(self, path: Path) -> None:
         """The peer's connection ids changed, and with them the tokens that end this connection."""
@@ -387,11 +387,11 @@ class ConnectionCore:
             if path.remote_cids.rotate():
                 self.refresh_reset_tokens(path)
         settled = self.confirmed and self.timers.deadlines[KEYS] == NEVER
-        self.keys.renew_if_due(self.paths.values(), settled)
+        self.keys.renew_if_due(self.paths.values(), settled, now)
 
     def on_key_update(self, now: float) -> None:
         """The peer sends under the next keys; the last ones are kept for packets still under way."""
-        self.keys.on_peer_update(self.paths.values())
+        self.keys.on_peer_update(self.paths.values(), now)
         self.timers.deadlines[KEYS] = now + 3 * self.probe_timeout()
 
     # --- the end -------------------------------------------------------------------------------------------
@@ -404,8 +404,10 @@ class ConnectionCore:
         """CLOSE arrived."""
         closed = Closed(code, reason, by_peer=True, application=application)
         if level == frames.INITIAL and not self.server:
-            # SPEC 5.10: nobody proved to have sent this, so a better answer gets one probe timeout to come.
-            if self.timers.deadlines[LINGER] == NEVER:
+            # SPEC 5.10: nobody proved to have sent this, so a better answer gets one probe timeout to come, and
+            # where there are Handshake keys it has come.
+            hopeless = self.keying is None or frames.HANDSHAKE not in self.keying.levels
+            if hopeless and self.timers.deadlines[LINGER] == NEVER:
                 self.lifecycle.closing_with = closed
                 self.timers.deadlines[LINGER] = now + self.probe_timeout()
             return

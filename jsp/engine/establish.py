@@ -63,8 +63,7 @@ def pump(conn: ConnectionCore, now: float) -> None:
         if space not in path.recovery.spaces:
             path.recovery.spaces.insert(-1, space)
         # Whoever made these keys possible is the real thing, whatever an unproven CLOSE said before.
-        conn.timers.deadlines[LINGER] = NEVER
-        conn.lifecycle.closing_with = None
+        _forget_close(conn)
     machine = keying.machine
     if machine.presented is not None and not keying.presented:
         keying.presented = True
@@ -83,7 +82,7 @@ def _complete(conn: ConnectionCore, now: float, keying: Keying) -> None:
         raise ProtocolViolation(Code.PARAMETER, str(error)) from None
     _check_ids(conn, params)
     _apply_params(conn, params)
-    conn.keys.open, conn.keys.seal = keying.open_keys, keying.seal_keys
+    conn.keys.install(keying.open_keys, keying.seal_keys, now)
     conn.peer_id = machine.peer.peer_id if machine.peer else None
     conn.protocol = machine.protocol
     conn.negotiated = {
@@ -125,7 +124,13 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
         conn.refresh_reset_tokens(path)
 
 
+def _forget_close(conn: ConnectionCore) -> None:
+    conn.timers.deadlines[LINGER] = NEVER
+    conn.lifecycle.closing_with = None
+
+
 def _open(conn: ConnectionCore) -> None:
+    _forget_close(conn)
     conn.lifecycle.confirm()
     conn.events.append(Connected())
 

@@ -46,8 +46,7 @@ def receive_short(
     """1-RTT packets `received.segment_size` apart in `slots[start:end]`, all for this connection and path."""
     keys = conn.keys.open
     if keys is None:
-        if len(conn.early) < LIMITS.early_packets:
-            conn.early.append((bytes(slots.data[start:end]), received))
+        _keep_early(conn, slots.data, start, end, received)
         return
     acks = path.space.acks
     number_at = 1 + conn.cid_size
@@ -79,6 +78,20 @@ def receive_short(
         conn.on_rebinding(path, received, end - start)
     if keys.updated:
         conn.on_key_update(now)
+
+
+def _keep_early(conn: ConnectionCore, data: bytearray, start: int, end: int, received: Received) -> None:
+    """1-RTT packets whose keys are not there yet: nobody knows who sent them, so only a few are kept."""
+    held = 0
+    for packet, _ in conn.early:
+        held += len(packet)
+    while start < end and len(conn.early) < LIMITS.early_packets:
+        stop = min(start + received.segment_size, end)
+        held += stop - start
+        if held > LIMITS.early_bytes:
+            return
+        conn.early.append((bytes(data[start:stop]), received))
+        start = stop
 
 
 def receive_long(conn: ConnectionCore, now: float, slots: PacketBuffer, header: LongHeader, received: Received) -> None:
@@ -287,7 +300,9 @@ def _on_path_challenge(
     conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
 ) -> None:
     # SPEC 4.5: only the newest challenge of a path is answered, so a flood of them makes no queue.
-    path.response = (r.pull_bytes(frames.CHALLENGE_SIZE), source)
+    data = r.pull_bytes(frames.CHALLENGE_SIZE)
+    if path.may_respond(now):
+        path.response = (data, source)
     conn.spend_control(15)
 
 

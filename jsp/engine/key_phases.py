@@ -6,61 +6,84 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jsp.crypto.protection import OpenKeys, SealKeys
+from jsp.crypto.suites import SEAL_BYTES_LIMIT
 from jsp.engine.path import Path
 from jsp.errors import Code, ProtocolViolation
+
+NEVER = float("inf")
+
+# However little is sent: whoever steals the keys of today has an hour of the connection, not all of it.
+_LIFETIME_S = 3600.0
+# Nobody may start two updates within three probe timeouts, and the shortest there is takes 2 ms. The peer's own
+# timeout is not known here, so the bound is below it, and only keeps a peer from having us derive keys all day.
+_BETWEEN_UPDATES_S = 0.006
 
 
 class KeyPhases:
     """Attributes:
     seal, open: the keys of each direction; None before the handshake is over.
     updates: how often our sending keys were renewed.
+    renew_at: when they have been in use for long enough.
     """
 
-    __slots__ = ("open", "seal", "updates")
+    __slots__ = ("_peer_may_at", "open", "renew_at", "seal", "updates")
 
     def __init__(self) -> None:
         self.seal: SealKeys | None = None
         self.open: OpenKeys | None = None
         self.updates = 0
+        self.renew_at = NEVER
+        self._peer_may_at = 0.0
 
-    def renew_if_due(self, paths: Iterable[Path], settled: bool) -> None:
+    def install(self, open_: OpenKeys | None, seal: SealKeys | None, now: float) -> None:
+        """The handshake is over: its last keys."""
+        self.open, self.seal = open_, seal
+        self.renew_at = now + _LIFETIME_S
+
+    def renew_if_due(self, paths: Iterable[Path], settled: bool, now: float) -> None:
         """Before sealing: renew what must not be used for longer.
 
         `settled`: the handshake is confirmed, and the keys before the last update are forgotten.
         """
         seal, open_ = self.seal, self.open
         assert seal is not None
-        if seal.sealed < seal.update_at:
+        if seal.sealed < seal.update_at and seal.sealed_bytes < SEAL_BYTES_LIMIT and now < self.renew_at:
             return
         # SPEC 7.5: only when the peer has acknowledged the present phase, and follows it.
         if settled and open_ is not None and seal.phase == open_.phase:
             if any(p.space.largest_acked >= p.key_phase_start for p in paths):
-                self._renew(paths)
+                self._renew(paths, now)
+                # The peer will follow, whenever it last heard from us.
+                open_.update_allowed = True
         if seal.exhausted():
             raise ProtocolViolation(Code.AEAD_LIMIT, "the keys are used up and the peer does not renew them")
 
-    def _renew(self, paths: Iterable[Path]) -> None:
+    def _renew(self, paths: Iterable[Path], now: float) -> None:
         assert self.seal is not None
         self.seal.update()
         self.updates += 1
-        if self.open is not None:
-            # The peer will follow, whenever it last heard from us.
-            self.open.update_allowed = True
+        self.renew_at = now + _LIFETIME_S
         for path in paths:
             path.key_phase_start = path.space.next_number
 
-    def on_peer_update(self, paths: Iterable[Path]) -> None:
+    def on_peer_update(self, paths: Iterable[Path], now: float) -> None:
         """The peer sends under the next keys; so do we from now on."""
         assert self.seal is not None
         assert self.open is not None
         self.open.updated = False
         if self.seal.phase != self.open.phase:
-            self._renew(paths)
+            if now < self._peer_may_at:
+                raise ProtocolViolation(Code.KEY_UPDATE, "key updates too soon one after the other")
+            self._renew(paths, now)
+        self._peer_may_at = now + _BETWEEN_UPDATES_S
 
-    def on_ack_sent(self) -> None:
-        """SPEC 7.5: who has an acknowledgement under the present keys may go on to the next."""
-        if self.open is not None:
-            self.open.update_allowed = True
+    def on_ack_sent(self, path_id: int, largest: int) -> None:
+        """SPEC 7.5: who has an acknowledgement of the present phase may go on to the next."""
+        open_ = self.open
+        if open_ is not None and not open_.update_allowed:
+            starts = open_.phase_start
+            if not starts or largest >= starts.get(path_id, NEVER):
+                open_.update_allowed = True
 
     def drop_previous(self) -> None:
         """Packets under the keys before have had their time."""

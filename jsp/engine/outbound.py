@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _TYPES = {INITIAL: TYPE_INITIAL, HANDSHAKE: TYPE_HANDSHAKE}
 _PROBE_MIN = 64
+# Ranges in an ACK from which on we want to know that the peer has it, so that old ones need not be told again.
+_RANGES_MANY = 8
 # Bytes of a long header around the connection ids: first, version, two lengths, packet length, number.
 _LONG_FIXED = 1 + 4 + 1 + 1 + 2 + 4
 
@@ -170,6 +172,8 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     assert keys is not None
     conn.prepare_keys(now)
     train = conn.train
+    if wants and space.next_number >= space.skip_at:
+        space.skip_number(recovery.controller.window // path.mtu, int.from_bytes(conn.entropy(4), "big"))
     number = space.next_number
     size_of_number = number_size(number, space.largest_acked)
     train.begin(keys, path.remote_cids.current, number, size_of_number, path.mtu, limit, now)
@@ -208,10 +212,15 @@ def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: boo
 
 def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float) -> None:
     acks = path.space.acks
-    if push_ack(train, path.id, acks.delay(now), *acks.to_send()):
+    starts, stops = acks.to_send()
+    if push_ack(train, path.id, acks.delay(now), starts, stops):
         train.note_quietly(acks, acks.on_sent(), 0)
         conn.counters.acks_sent += 1
-        conn.keys.on_ack_sent()
+        conn.keys.on_ack_sent(path.id, acks.largest)
+        if len(starts) > _RANGES_MANY and not path.space.in_flight and train.room():
+            # SPEC 10.2: who only receives must ask for an acknowledgement now and then, or its ACKs grow.
+            train.push_u8(frames.PING)
+            train.mark_eliciting()
 
 
 def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -> bool:
@@ -264,9 +273,8 @@ def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None
 
 
 def _challenge(conn: ConnectionCore, path: Path, challenge: Challenge, now: float) -> Transmit | None:
-    challenge.due = False
-    challenge.tries += 1
-    conn.timers.deadlines[PATH] = now + path.recovery.rtt.probe_timeout(path.recovery.peer_max_ack_delay)
+    path.on_challenge_sent(challenge, now)
+    conn.timers.deadlines[PATH] = now + path.probe_timeout()
     return _probe(conn, path, frames.PATH_CHALLENGE, challenge.data, challenge.address, now)
 
 

@@ -17,6 +17,7 @@ from jsp.recovery.loss import LossDetector, PacketSpace
 
 AMPLIFICATION = 3  # RFC 9000 section 8.1
 _CHALLENGE_TRIES = 3
+_RESPONSES_PER_S = 10.0
 _UNLIMITED = 1 << 62
 
 
@@ -25,11 +26,11 @@ class Challenge:
 
     __slots__ = ("address", "data", "due", "tries")
 
-    def __init__(self, address: Endpoint, data: bytes) -> None:
+    def __init__(self, address: Endpoint, data: bytes, due: bool) -> None:
         self.address = address
         self.data = data
         self.tries = 0
-        self.due = True
+        self.due = due
 
 
 class Path:
@@ -49,8 +50,9 @@ class Path:
     """
 
     __slots__ = (
-        "_congestion", "challenges", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "received",
-        "recovery", "remote", "remote_cids", "response", "sent", "space", "validated",
+        "_congestion", "_fallback_asked", "_response_time", "_response_tokens", "challenges", "fallback", "id",
+        "key_phase_start", "local", "local_cids", "mtu", "received", "recovery", "remote", "remote_cids", "response",
+        "sent", "space", "validated",
     )  # fmt: skip
 
     def __init__(
@@ -69,10 +71,17 @@ class Path:
         self.recovery.spaces.append(self.space)
         self.challenges: list[Challenge] = []
         self.response: tuple[bytes, Endpoint] | None = None
+        self._response_tokens = _RESPONSES_PER_S
+        self._response_time = 0.0
         self.fallback: Endpoint | None = None
+        self._fallback_asked = float("-inf")
         self.key_phase_start = 0
         self.local_cids: LocalCids
         self.remote_cids: RemoteCids
+
+    def probe_timeout(self) -> float:
+        """How long an answer may take, seconds."""
+        return self.recovery.rtt.probe_timeout(self.recovery.peer_max_ack_delay)
 
     def amplification_left(self) -> int:
         """Bytes that may be sent before more must come from the peer."""
@@ -87,7 +96,7 @@ class Path:
 
     # --- rebinding -----------------------------------------------------------------------------------------
 
-    def rebind(self, remote: Endpoint, local: Endpoint | None, size: int, fresh: bytes) -> None:
+    def rebind(self, remote: Endpoint, local: Endpoint | None, size: int, fresh: bytes, now: float) -> None:
         """The peer's newest packet, of `size` bytes, came from `remote`. `fresh`: 16 random bytes."""
         old = self.remote
         if self.validated:
@@ -103,9 +112,14 @@ class Path:
         self.validated = False
         self.received = size
         self.sent = 0
-        self.challenges = [Challenge(remote, fresh[:8])]
+        # SPEC 4.5: what the old address was asked stays asked, and is asked again after a probe timeout only, however
+        # often the peer seems to move: whoever is there now may be a stranger.
+        again = now >= self._fallback_asked + self.probe_timeout()
+        kept = self.challenges[1:]
+        self.challenges = [Challenge(remote, fresh[:8], True)]
         if self.fallback is not None:
-            self.challenges.append(Challenge(self.fallback, fresh[8:]))
+            self.challenges += kept or [Challenge(self.fallback, fresh[8:], False)]
+            self.challenges[1].due |= again
         # Whatever went unanswered, went to the old address.
         self.recovery.pto_count = 0
         if old[0] != remote[0]:
@@ -116,6 +130,23 @@ class Path:
         recovery = self.recovery
         recovery.rtt.reset()
         recovery.controller = make_controller(self._congestion, self.mtu)
+
+    def may_respond(self, now: float) -> bool:
+        """Whether one more PATH_CHALLENGE is answered; those above the rate are not."""
+        tokens = self._response_tokens + (now - self._response_time) * _RESPONSES_PER_S
+        self._response_tokens = min(tokens, _RESPONSES_PER_S)
+        self._response_time = now
+        if self._response_tokens < 1:
+            return False
+        self._response_tokens -= 1
+        return True
+
+    def on_challenge_sent(self, challenge: Challenge, now: float) -> None:
+        """`challenge` is on its way."""
+        challenge.due = False
+        challenge.tries += 1
+        if challenge.address == self.fallback:
+            self._fallback_asked = now
 
     def on_response(self, data: bytes, source: Endpoint) -> bool:
         """PATH_RESPONSE arrived from `source`. Returns whether the path's address is now validated."""

@@ -3,7 +3,7 @@
 
 Reliable and partially reliable messages are charged to the connection's window when they come (each its size and
 a fixed cost) and credited when the application takes them, so what is held is bounded. Best-effort ones are
-outside of it: a queue of their own drops the newest when it is full.
+outside of it: a queue of their own drops the newest when it is full. Gaps, of either, count as those of streams do.
 """
 
 from __future__ import annotations
@@ -43,6 +43,36 @@ class InMessage:
         self.got.add(frame.offset, end)
 
 
+class PlaceSet:
+    """Places in the order that nothing will fill, a bit each: a sender may give up any number it never sent."""
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        """Number of chunks held."""
+        return len(self._chunks)
+
+    def __contains__(self, place: int) -> bool:
+        return self._chunks.get(place >> 10, 0) >> (place & 1023) & 1 != 0
+
+    def add(self, place: int) -> None:
+        self._chunks[place >> 10] = self._chunks.get(place >> 10, 0) | 1 << (place & 1023)
+
+    def take(self, place: int) -> bool:
+        """Take `place` out; False when it was not there."""
+        if place not in self:
+            return False
+        left = self._chunks[place >> 10] ^ 1 << (place & 1023)
+        if left:
+            self._chunks[place >> 10] = left
+        else:
+            del self._chunks[place >> 10]
+        return True
+
+
 class RecvMessages:
     """All incoming messages of a connection.
 
@@ -53,20 +83,20 @@ class RecvMessages:
     """
 
     __slots__ = (
-        "_best_effort", "_best_effort_bytes", "_best_effort_order", "_delivered", "_max_message", "_next_order",
-        "_partial", "_queue_limit", "_waiting", "_waiting_max", "_window", "dropped", "ready", "signalled",
+        "_abandoned", "_best_effort", "_best_effort_bytes", "_best_effort_order", "_delivered", "_max_message",
+        "_next_order", "_partial", "_queue_limit", "_waiting", "_window", "dropped", "ready", "signalled",
     )  # fmt: skip
 
     def __init__(self, config: Config, window: ReceiveWindow) -> None:
         self._max_message = config.max_message
         self._queue_limit = config.best_effort_queue
         self._window = window
-        self._waiting_max = config.receive_window // LIMITS.message_overhead + LIMITS.partial_messages
         self._partial: dict[int, InMessage] = {}
         self._delivered = RangeSet()
         self._next_order = 0
-        # order -> (message, bytes it gives back), or None for an abandoned one
-        self._waiting: dict[int, tuple[Message, int] | None] = {}
+        # order -> (message, bytes it gives back)
+        self._waiting: dict[int, tuple[Message, int]] = {}
+        self._abandoned = PlaceSet()
         self._best_effort: dict[int, InMessage] = {}
         self._best_effort_bytes = 0
         self._best_effort_order = -1
@@ -123,7 +153,7 @@ class RecvMessages:
         if frame.order < 0:
             self.ready.append((message, cost))
             return
-        if frame.order < self._next_order or frame.order in self._waiting:
+        if frame.order < self._next_order or frame.order in self._waiting or frame.order in self._abandoned:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "two messages with one place in the order")
         self._waiting[frame.order] = (message, cost)
         self._release_ordered()
@@ -135,11 +165,13 @@ class RecvMessages:
             raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many message ids left out")
 
     def _release_ordered(self) -> None:
-        while self._next_order in self._waiting:
-            entry = self._waiting.pop(self._next_order)
-            self._next_order += 1
+        while True:
+            entry = self._waiting.pop(self._next_order, None)
             if entry is not None:
                 self.ready.append(entry)
+            elif not self._abandoned.take(self._next_order):
+                return
+            self._next_order += 1
 
     def on_abandon(self, message_id: int, order: int, sent: int) -> bool:
         """MESSAGE_ABANDON. Returns whether ordered messages behind it can be read now."""
@@ -161,9 +193,11 @@ class RecvMessages:
             return False
         before = len(self.ready)
         if order >= self._next_order:
-            if len(self._waiting) >= self._waiting_max:
-                raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many messages abandoned out of order")
-            self._waiting.setdefault(order, None)
+            if order in self._waiting:
+                raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "two messages with one place in the order")
+            if order - self._next_order >= LIMITS.places_ahead:
+                raise ProtocolViolation(Code.EXCESSIVE_LOAD, "a message abandoned too far ahead")
+            self._abandoned.add(order)
             self._release_ordered()
         return len(self.ready) > before
 
@@ -184,9 +218,12 @@ class RecvMessages:
         if partial.total != total or self._best_effort_bytes + max(0, end - held) > self._queue_limit:
             self._forget_best_effort(frame.id)
             return
+        gaps = len(partial.got)
         partial.add(frame, data)
+        self._window.on_fragments(len(partial.got) - gaps)
         self._best_effort_bytes += len(partial.data) - held
         if partial.got.covers(0, total):
+            self._window.on_fragments(-len(partial.got))
             del self._best_effort[frame.id]
             self._best_effort_bytes -= len(partial.data)
             self._deliver_best_effort(frame, bytes(partial.data))
@@ -199,7 +236,9 @@ class RecvMessages:
             self._forget_best_effort(oldest)
 
     def _forget_best_effort(self, message_id: int) -> None:
-        self._best_effort_bytes -= len(self._best_effort.pop(message_id).data)
+        partial = self._best_effort.pop(message_id)
+        self._window.on_fragments(-len(partial.got))
+        self._best_effort_bytes -= len(partial.data)
         self.dropped += 1
 
     def _deliver_best_effort(self, frame: MessageFrame, content: bytes) -> None:

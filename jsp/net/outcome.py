@@ -39,20 +39,26 @@ def closed_error(core: ConnectionCore, refusal: str = "") -> ConnectionClosed:
     return kind(refusal or text, closed.code, closed.reason, closed.by_peer, closed.application)
 
 
+def _printable(text: str) -> str:
+    """The peer chose the words, and errors are printed on terminals and into logs."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _describe(closed: Closed, made: bool) -> tuple[type[ConnectionClosed], str]:
     who = "the peer" if closed.by_peer else "this side"
+    reason = _printable(closed.reason)
     if closed.application:
-        words = f": {closed.reason}" if closed.reason else ""
+        words = f": {reason}" if reason else ""
         return ConnectionClosed, f"the connection was closed by {who} (code {closed.code}){words}"
     code = closed.code
     meaning = _MEANING.get(Code(code)) if code in Code._value2member_map_ else None
-    text = meaning or closed.reason or code_name(code)
+    text = meaning or reason or code_name(code)
     if code == Code.IDLE:
-        return ConnectionLost, closed.reason
+        return ConnectionLost, reason
     if code in _DENIED or (code == Code.UNKNOWN_PEER and closed.by_peer):
         return AccessDenied, text
     if code == Code.UNKNOWN_PEER:
-        return UnknownPeer, closed.reason
+        return UnknownPeer, reason
     if code == Code.REFUSED:
         return ConnectRefused, text
     if code == Code.HANDSHAKE_TIMEOUT:

@@ -26,6 +26,10 @@ PERSISTENT_CONGESTION_THRESHOLD = 3  # section 7.6.1
 PROBES = 2
 # Backing off for longer than this would only lengthen an outage that is over (RFC 9002 allows any bound).
 PROBE_INTERVAL_MAX_S = 10.0
+# Numbers left out on purpose that are remembered, and the least packets between two: what is older was settled long
+# ago, and windows of a few large datagrams shall not have a gap in each.
+_SKIPPED_KEPT = 4
+_SKIP_AFTER_MIN = 16
 
 
 class PacketSpace:
@@ -38,6 +42,8 @@ class PacketSpace:
         last_eliciting: when the last packet that asks for an acknowledgement left.
         loss_time: when the oldest packet not yet acknowledged counts as lost, or `NEVER`.
         probes: packets to send whatever the window says.
+        skip_at: from this number on the next train leaves one out; 0: not drawn yet.
+        skipped: the last numbers left out, ascending. Whoever acknowledges one has not seen what it acknowledges.
         handshake: whether this space belongs to the handshake: its packets are acknowledged at once.
         sticky_backoff: ACKs here do not end the backing off of probe timeouts: a client's Initial space, whose
             ACKs do not say that the server may answer at length (RFC 9002 section 6.2.1).
@@ -45,7 +51,7 @@ class PacketSpace:
 
     __slots__ = (
         "acks", "handshake", "in_flight", "largest_acked", "last_eliciting", "loss_time", "next_number", "probes",
-        "sent", "sticky_backoff",
+        "sent", "skip_at", "skipped", "sticky_backoff",
     )  # fmt: skip
 
     def __init__(self, max_ack_delay: float, handshake: bool) -> None:
@@ -59,6 +65,19 @@ class PacketSpace:
         self.last_eliciting = 0.0
         self.loss_time = NEVER
         self.probes = 0
+        self.skip_at = 0
+        self.skipped: list[int] = []
+
+    def skip_number(self, packets: int, chance: int) -> None:
+        """`skip_at` was reached: leave a number out, and plan the next.
+
+        `packets`: how many the congestion window holds; `chance`: a random number, larger than that.
+        """
+        if self.skip_at:
+            self.skipped = [*self.skipped[1 - _SKIPPED_KEPT :], self.next_number]
+            self.next_number += 1
+        packets = max(packets, _SKIP_AFTER_MIN)
+        self.skip_at = self.next_number + packets + chance % packets
 
 
 class LossDetector:
@@ -113,6 +132,9 @@ class LossDetector:
         largest = stops[0] - 1
         if largest >= space.next_number:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "acknowledges a packet that was never sent")
+        if space.skipped and _hold_any(starts, stops, space.skipped):
+            # SPEC 10.2: it acknowledges blindly, to make us send faster than it receives.
+            raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "acknowledges a packet that was left out")
         acked = space.sent.take_acked(starts, stops)
         if largest > space.largest_acked:
             space.largest_acked = largest
@@ -252,3 +274,17 @@ class LossDetector:
             space.in_flight = 0
             self.pto_count = 0
             space.sent.runs.clear()
+
+
+def _hold_any(starts: Sequence[int], stops: Sequence[int], numbers: list[int]) -> bool:
+    """Whether the ranges (highest first) hold one of `numbers` (ascending)."""
+    i = 0
+    last = len(starts) - 1
+    for number in reversed(numbers):
+        while starts[i] > number:
+            if i == last:
+                return False
+            i += 1
+        if number < stops[i]:
+            return True
+    return False

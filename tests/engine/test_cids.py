@@ -119,20 +119,26 @@ def test_n75_retiring_what_was_never_given_out_ends_the_connection(local: LocalC
         with pytest.raises(ProtocolViolation) as caught:
             local.retire(sequence)
         assert caught.value.code == Code.PROTOCOL_VIOLATION
+    # Nor can the peer know one that still waits to be told.
     local.issue(2)
+    with pytest.raises(ProtocolViolation):
+        local.retire(1)
+    written(local)
     local.retire(1)
 
 
-def test_an_id_that_is_retired_before_it_was_told_is_not_told(local: LocalCids) -> None:
+def test_an_id_that_is_retired_is_not_told_again(local: LocalCids) -> None:
     local.issue(2)
+    written(local)
     local.retire(1)
-    assert written(local)[0] == []
+    local.on_lost(1, 0)
     assert not local.has_frames()
     local.issue(2)
     written(local)
-    local.retire(2)
     local.on_lost(2, 0)
+    local.retire(2)
     assert not local.has_frames()
+    assert written(local)[0] == []
 
 
 def test_what_does_not_fit_waits_for_the_next_packet(local: LocalCids) -> None:
@@ -240,6 +246,12 @@ def test_one_number_for_two_ids_ends_the_connection(remote: RemoteCids) -> None:
     assert violation(remote, 0, cid=b"other") == Code.PROTOCOL_VIOLATION
 
 
+def test_one_id_under_two_numbers_ends_the_connection(remote: RemoteCids) -> None:
+    add(remote, 1)
+    assert violation(remote, 2, cid=cid_of(0)) == Code.PROTOCOL_VIOLATION
+    assert violation(remote, 2, cid=cid_of(1)) == Code.PROTOCOL_VIOLATION
+
+
 def test_an_id_given_back_is_not_used_again_when_its_frame_comes_twice(remote: RemoteCids) -> None:
     """NEW_CID was taken for lost, sent again, and both arrive: the peer no longer routes that id."""
     add(remote, 1)
@@ -302,6 +314,34 @@ def test_n74_retirements_that_are_never_acknowledged_are_bounded(remote: RemoteC
     with pytest.raises(ProtocolViolation) as caught:
         flood()
     assert caught.value.code == Code.CONNECTION_ID_LIMIT
+
+
+def test_n74_numbers_below_an_order_to_retire_are_not_remembered(remote: RemoteCids) -> None:
+    """They go back at once, and the peer acknowledges that."""
+    add(remote, 10**6, retire_before=10**6)
+    for sequence in range(1, 20_000, 2):
+        add(remote, sequence)
+        add(remote, sequence)
+        out, tokens = written(remote)
+        assert out[-1] == retire_cid(sequence)
+        for _, number, _ in tokens:
+            remote.on_acked(number, 0)
+    assert not remote._retired
+    assert not remote._unacknowledged
+
+
+def test_numbers_with_holes_are_bounded(remote: RemoteCids) -> None:
+    def flood() -> None:
+        for sequence in range(2, 1000, 2):
+            add(remote, sequence)
+            remote.rotate()
+            for _, number, _ in written(remote)[1]:
+                remote.on_acked(number, 0)
+
+    with pytest.raises(ProtocolViolation) as caught:
+        flood()
+    assert caught.value.code == Code.CONNECTION_ID_LIMIT
+    assert len(remote._retired) <= 2 * LIMITS.connection_ids + 1
 
 
 def test_retirements_that_cannot_be_sent_are_bounded(remote: RemoteCids) -> None:

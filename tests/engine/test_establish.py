@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from jsp.config import Config
+from jsp.crypto import kem
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
+from jsp.crypto.protection import LongKeys
 from jsp.engine.events import (
     Closed,
     Connected,
     PeerPresented,
     StreamReadable,
 )
+from jsp.engine.keying import initial_secrets
 from jsp.engine.states import State
 from jsp.errors import Code
+from jsp.wire import frames as f
+from jsp.wire.packet import TYPE_INITIAL, encode_long_header
+from tests.sim.hostile import frames
 from tests.sim.link import LinkSpec
-from tests.sim.world import CLIENT_SEED, SERVER_SEED, World, confirmed_peer, connected, pair
+from tests.sim.world import CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
 
 SERVER_ID = Identity.from_seed(SERVER_SEED)
 CLIENT_ID = Identity.from_seed(CLIENT_SEED)
@@ -162,6 +170,22 @@ def test_server_that_is_full_says_so() -> None:
     assert (closed.code, closed.by_peer) == (Code.REFUSED, True)
 
 
+def test_forged_close_in_an_initial_does_not_end_what_goes_on() -> None:
+    """Whoever saw the first packet can forge one. Here it comes between the server's two datagrams."""
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.02), LinkSpec(delay=0.02, drop=frozenset({1})))
+    c = client.connect()
+    world.run_for(0.1)
+    assert f.HANDSHAKE in c.keying.levels
+    forged = LongKeys(initial_secrets(c.original_dcid)[1])
+    payload = frames((f.CLOSE, Code.REFUSED, 0))
+    header = encode_long_header(TYPE_INITIAL, c.scid, server.accepted[0].scid, 77, len(payload) + 16)
+    client.receive(header + forged.seal(header, 77, payload), SERVER)
+    assert c.counters.packets_received > 1
+    world.run_for(5.0)
+    assert c.lifecycle.state is State.OPEN
+
+
 def test_refused_peer_hears_that_it_is_unknown() -> None:
     world = World()
     client, server = pair(world, server_credentials=Credentials(identity=SERVER_ID, identity_required=True))
@@ -208,6 +232,42 @@ def test_identity_required_and_none_given() -> None:
     c = client.connect()
     world.run_until(lambda: c.is_closed())
     assert client.events(Closed)[0].code == Code.IDENTITY_REQUIRED
+
+
+class Round3:
+    """ML-KEM as it was in round 3, when it was Kyber: of the same sizes, and with another hash around the secret.
+
+    The parameter set makes no difference for that, so the one that is always there stands in for the 512 one.
+    """
+
+    public_size, ciphertext_size = 1184, 1088
+
+    def __init__(self) -> None:
+        standard = kem._mlkem(kem.X25519MLKEM768)
+        assert standard is not None
+        self.generate, self.decapsulate, self._encapsulate = (
+            standard.generate, standard.decapsulate, standard.encapsulate,
+        )  # fmt: skip
+
+    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
+        secret, ciphertext = self._encapsulate(public)
+        return hashlib.shake_256(secret + hashlib.sha3_256(ciphertext).digest()).digest(32), ciphertext
+
+
+def test_n20_a_server_with_the_kyber_of_round_3_means_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Round3()
+    monkeypatch.setattr(kem, "_mlkem", lambda group: old)
+    world = World()
+    groups = (kem.X25519MLKEM512,)
+    client, server = pair(world, server_credentials=Credentials(identity=SERVER_ID, groups=groups))
+    c = client.connect(credentials=Credentials(groups=groups))
+    world.run_until(lambda: c.is_closed())
+    # The same as if nobody had answered: a wrong ciphertext tells nothing.
+    assert client.events(Closed)[0].code == Code.HANDSHAKE_TIMEOUT
+    assert not client.events(PeerPresented)
+    assert c.counters.packets_dropped >= 1
+    world.run_until(lambda: not server.core.connections)
+    assert not server.events(Connected)
 
 
 def test_silent_server_means_a_timeout() -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from jsp.config import KIB
 from jsp.crypto.handshake import Credentials
-from jsp.engine.events import StreamReadable
+from jsp.engine.events import Received, StreamReadable
 from jsp.errors import Code
 from jsp.wire import frames as f
+from jsp.wire.buffer import PacketBuffer
 from jsp.wire.packet import TYPE_INITIAL, encode_long_header
 from tests.sim.hostile import Pair, closed_with, frames, seal, send_frames
+from tests.sim.link import LinkSpec
 from tests.sim.world import CLIENT, World, pair
 
 SID = 0  # the client's first bidirectional stream
@@ -39,6 +41,7 @@ VIOLATIONS: list[tuple[str, bytes, Code]] = [
     ),
     ("MAX_STREAMS out of range", frames((f.MAX_STREAMS_BIDI, 1 << 61)), Code.FRAME_ENCODING),
     ("N75 RETIRE of an id never given", frames((f.RETIRE_CID, 0, 99)), Code.PROTOCOL_VIOLATION),
+    ("N75 RETIRE of an id not told yet", frames((f.RETIRE_CID, 0, 1), (f.RETIRE_CID, 0, 2)), Code.PROTOCOL_VIOLATION),
     ("NEW_CID without an id", frames((f.NEW_CID, 0, 1, 0), b"\x00" + bytes(16)), Code.FRAME_ENCODING),
     ("NEW_CID retiring its own future", frames((f.NEW_CID, 0, 1, 5), b"\x04aaaa" + bytes(16)), Code.FRAME_ENCODING),
     ("N82 HANDSHAKE_DONE to a server", frames((f.HANDSHAKE_DONE,)), Code.PROTOCOL_VIOLATION),
@@ -76,6 +79,13 @@ def test_violation_ends_the_connection(ends: Pair, payload: bytes, code: Code) -
     assert c.lifecycle.closed.code == code
 
 
+def test_new_cid_that_repeats_the_id_in_use_ends_the_connection(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    send_frames(client, c, frames((f.NEW_CID, 0, 5, 0), b"\x04" + s.paths[0].remote_cids.current + bytes(16)))
+    world.run_for(0.1)
+    assert closed_with(server) == Code.PROTOCOL_VIOLATION
+
+
 def test_n04_reserved_bits_under_a_valid_seal(ends: Pair) -> None:
     world, client, server, c, s = ends
     client._send(seal(c, frames((f.PING,)), header_bits=0x10), c.paths[0].remote)
@@ -93,6 +103,44 @@ def test_n45_application_frames_in_the_handshake() -> None:
     header = encode_long_header(TYPE_INITIAL, c.original_dcid, c.scid, 0, len(payload) + 16)
     server.receive(header + level.seal_keys.seal(header, 0, payload), CLIENT)
     assert closed_with(server) == Code.PROTOCOL_VIOLATION
+
+
+def test_few_packets_are_kept_before_their_keys_are_there() -> None:
+    """However many come in one receive batch, and however large they are."""
+    for size in (1200, 5000):
+        world = World()
+        client, server = pair(world)
+        client.connect()
+        world.run_until(lambda server=server: bool(server.accepted))
+        s = server.accepted[0]
+        slots = PacketBuffer()
+        batch = (b"\x80" + s.scid + bytes(size - 5)) * (60_000 // size)
+        slots.data[: len(batch)] = batch
+        for _ in range(3):
+            server.core.handle_datagram(world.now, 1e9, slots, Received(len(batch), size, client.address))
+        assert [len(packet) for packet, _ in s.early] == [size] * (4 if size == 1200 else 1)
+
+
+def test_packets_before_their_keys_are_taken_when_those_come() -> None:
+    """The client's data overtakes its Finished, in one receive batch."""
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.05))
+    c = client.connect()
+    data: list[bytes] = []
+    world.run_until(lambda: c.keys.seal is not None)
+    (s,) = server.core.connections
+    for n in range(3):
+        c.open_stream().send.write(bytes([n]) * 1100)
+        while (transmit := c.poll_transmit(world.now)) is not None:
+            data.append(bytes(transmit.data))
+    slots, batch = PacketBuffer(), b"".join(data)
+    slots.data[: len(batch)] = batch
+    server.core.handle_datagram(world.now, 1e9, slots, Received(len(batch), len(data[0]), CLIENT))
+    assert len(s.early) == len(data) == 3
+    world.run_for(0.06)
+    assert s.confirmed
+    assert not s.early
+    assert len(s.streams.streams) == 3
 
 
 def test_unknown_extension_frames_are_passed_over(ends: Pair) -> None:

@@ -169,6 +169,24 @@ def test_small_messages_share_packets() -> None:
     assert client.default_link.sent - before <= 7
 
 
+def test_most_of_a_long_queue_may_be_abandoned_behind_a_lost_message() -> None:
+    """Every other one of 4,000 places is given up while the first is missing; the rest arrives, in order."""
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05, rate=1_000_000, queue=50_000))
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    for i in range(2000):
+        c.send_message(world.now, b"%d" % i, RELIABLE, True)
+        c.send_message(world.now, b"late", PartiallyReliable(ttl=0.001), True)
+    client.flush(c)
+    world.run_for(5.0)
+    got = [s.recv_messages.read() for _ in range(len(s.recv_messages.ready))]
+    reliable = [message.data for message in got if message.data != b"late"]
+    assert reliable == [b"%d" % i for i in range(2000)]
+    assert c.send_messages.expired > 1500
+    assert not len(s.recv_messages._abandoned)
+    assert not s.is_closed()
+
+
 def test_abandoning_most_messages_is_not_a_flood() -> None:
     # A sender that offers far more than the link carries in time gives up most of it, honestly.
     world = World()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from itertools import pairwise
+
 import pytest
 
 from jsp.config import Config
 from jsp.engine.builder import Train
 from jsp.engine.message import RELIABLE
+from jsp.errors import Code, ProtocolViolation
+from jsp.recovery.loss import LossDetector, PacketSpace
+from jsp.recovery.newreno import NewReno
+from jsp.wire import frames as f
 from jsp.wire.frames import ACK
+from tests.sim.hostile import closed_with, frames, send_frames
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
 from tests.sim.world import World, connected
@@ -158,3 +166,74 @@ def test_datagram_size_is_what_was_configured(size: int) -> None:
     client.default_link.tap = note
     run_plan(client, server, c, s, plan)
     assert largest == size
+
+
+# --- numbers left out ----------------------------------------------------------------------------------------------
+
+
+def test_one_number_in_every_one_to_two_windows_is_left_out() -> None:
+    space = PacketSpace(0.025, False)
+    left_out: list[int] = []
+    for number in range(5000):
+        space.next_number = max(space.next_number, number)
+        if space.next_number >= space.skip_at:
+            space.skip_number(40, number * 7919)
+            left_out += space.skipped[-1:]
+            assert space.skipped == left_out[-4:]
+    steps = [b - a for a, b in pairwise(left_out)]
+    assert 40 < min(steps) < 50
+    assert 70 < max(steps) <= 81
+
+
+ACKS = [(((8, 10), (4, 7), (0, 3)), True), (((4, 7),), True), (((7, 8),), False), (((0, 10),), False)]
+ACKS += [(((8, 10), (3, 4)), False), (((9, 10), (8, 9), (4, 6), (2, 4)), False), (((8, 10), (0, 7)), False)]
+
+
+@pytest.mark.parametrize(("ranges", "honest"), ACKS)
+def test_n76_an_ack_that_covers_a_number_left_out_ends_the_connection(
+    ranges: tuple[tuple[int, int], ...], honest: bool
+) -> None:
+    path, space = LossDetector(NewReno(1200)), PacketSpace(0.025, False)
+    space.skipped, space.next_number = [3, 7], 10
+    with nullcontext() if honest else pytest.raises(ProtocolViolation, match="left out"):
+        path.on_ack(space, [a for a, _ in ranges], [b for _, b in ranges], 0.0, 1.0)
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_n76_whoever_acknowledges_what_never_arrived_is_found_out(blind: bool) -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    c.open_stream()
+    client.flush(c)
+    world.run_for(0.2)
+    s.streams.streams[0].send.write(bytes(3_000_000))
+    server.default_link.blackhole = blind
+    server.flush(s)
+    for _ in range(10):
+        world.run_for(0.1)
+        if blind and not s.is_closed():
+            largest = s.paths[0].space.next_number - 1
+            send_frames(client, c, frames((f.ACK, 0, largest, 0, 0, largest)))
+    assert len(s.paths[0].space.skipped) >= 1
+    assert closed_with(server) == (Code.PROTOCOL_VIOLATION if blind else None)
+    assert s.counters.bytes_sent < 200_000 or not blind
+
+
+def test_whoever_only_receives_does_not_tell_ever_more_gaps() -> None:
+    """No window update is due for long, so nothing but a PING makes the server say which ACKs it has."""
+    world = World()
+    config = Config(receive_window=1 << 26, stream_window=1 << 26, stream_window_max=1 << 26)
+    link = LinkSpec(delay=0.01, rate=1_000_000, queue=12_000)
+    client, server, c, s = connected(world, LinkSpec(delay=0.01), link, client_config=config)
+    c.open_stream()
+    client.flush(c)
+    world.run_for(0.2)
+    s.streams.streams[0].send.write(bytes(2_000_000))
+    server.flush(s)
+    most = 0
+    for _ in range(400):
+        world.run_for(0.005)
+        most = max(most, len(c.paths[0].space.acks.to_send()[0]))
+    assert len(c.paths[0].space.acks.ranges) > 40
+    assert most < 24
+    assert c.counters.packets_sent - c.counters.acks_sent < 20

@@ -6,9 +6,11 @@ import pytest
 
 from jsp.config import Config
 from jsp.engine.events import PathChanged
+from jsp.wire import frames as f
+from tests.sim.hostile import frames, seal
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
-from tests.sim.world import World, connected
+from tests.sim.world import CLIENT, World, connected
 
 ELSEWHERE = ("203.0.113.7", 40_000)
 OTHER_PORT = ("192.0.2.1", 40_001)
@@ -111,6 +113,31 @@ def test_server_may_move_as_well() -> None:
     ping(server, s)
     world.run_until(lambda: bool(client.events(PathChanged)))
     assert c.paths[0].remote == ("198.51.100.9", 4433)
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_addresses_that_change_all_the_time_send_little_to_the_validated_one(returns: bool) -> None:
+    """Each packet seems to come from elsewhere (in turns from where the peer was, or from two other addresses)."""
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.01))
+    world.run_for(0.5)
+    challenges = 0
+    original = server._send
+
+    def spy(data: bytes, remote: tuple[str, int]) -> None:
+        nonlocal challenges
+        challenges += remote == CLIENT and len(data) == 1200
+        original(data, remote)
+
+    server._send = spy  # type: ignore[method-assign]
+    world.nodes.pop(CLIENT)  # whoever is there now does not answer
+    for i in range(1000):
+        sources = (VICTIM, CLIENT) if returns else (VICTIM, ELSEWHERE)
+        server.receive(seal(c, frames((f.PING,))), sources[i % 2])
+        world.run_for(0.002)
+    assert not s.is_closed()
+    # A probe timeout is a second where no round trip was measured yet, as on a new host.
+    assert 1 <= challenges <= 4
 
 
 def test_replayed_packet_from_elsewhere_moves_nothing() -> None:

@@ -183,3 +183,17 @@ def test_wildcard_server_prints_a_reachable_address() -> None:
         jsp.connect(server.url, timeout=3).close()
     finally:
         server.stop()
+
+
+def test_what_the_peer_says_cannot_move_the_cursor_of_a_terminal() -> None:
+    words = "\x1b]0;pwned\x07\n\u202e\x1b[2Jbye, \u00e9"
+
+    class Rude(jsp.Handler):
+        def setup(self) -> None:
+            self.conn.abort(1, words)
+
+    with serving(Rude) as server, pytest.raises(jsp.ConnectionClosed) as caught:
+        jsp.connect(server.url).recv(timeout=5)
+    assert caught.value.reason == words
+    assert str(caught.value).endswith(r": \x1b]0;pwned\x07\n\u202e\x1b[2Jbye, " + "\u00e9")
+    assert str(caught.value).isprintable()
