@@ -251,10 +251,11 @@ class Connection:
         if not self._closing and not self.core.is_closed():
             self._closing = True
             self.core.close(clock.now(), code, reason)
-            # At once: the program may end with this call.
             self._endpoint.flush(self.core)
         while not self.core.is_closed():
             self._ended.wait()
+        # CLOSE leaves now: the program may end with this call.
+        self._endpoint.flush(self.core)
 
     def abort(self, code: int = 0, reason: str = "") -> None:
         """Close at once; what is not yet delivered is lost."""

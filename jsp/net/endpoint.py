@@ -159,7 +159,9 @@ class Endpoint:
             self.flush(core)
 
     def flush(self, core: ConnectionCore) -> None:
-        """Send what may be sent now, hand out what that brought about, set the timer."""
+        """Send what may be sent now, hand out what that brought about, set the timer. Nothing once closed."""
+        if self.closed:
+            return
         while self._unsent is None:
             now = clock.now()
             transmit = core.poll_transmit(now)

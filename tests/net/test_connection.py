@@ -271,6 +271,23 @@ def test_program_that_ends_with_close_has_said_goodbye() -> None:
         until(lambda: not server.connections(), 2.0)
 
 
+def test_program_that_ends_with_a_close_that_had_to_deliver_has_said_goodbye() -> None:
+    class Sink(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            while stream.recv(1 << 20):
+                pass
+
+    program = (
+        "import jsp, sys\n"
+        "conn = jsp.connect(sys.argv[1])\n"
+        "stream = conn.open_stream(); stream.sendall(bytes(300_000)); stream.close()\n"
+        "conn.close()\n"
+    )
+    with serving(Sink) as server:
+        gevent.subprocess.run([sys.executable, "-c", program, server.url], check=True, timeout=20)
+        until(lambda: not server.connections(), 2.0)
+
+
 def test_reset_code_reaches_a_peer_that_writes() -> None:
     codes: list[int] = []
 
