@@ -230,7 +230,7 @@ class Connection:
         timer = None
         if timeout is not None:
             timer = self._hub.loop.timer(timeout)
-            timer.start(waiter.throw, Timeout(f"no answer to a ping within {timeout:g} s"))
+            timer.start(waiter.throw, Timeout(f"no answer to a ping within {timeout:g} s"), update=True)
         self.changed()
         try:
             return waiter.get()

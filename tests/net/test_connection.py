@@ -9,7 +9,7 @@ import gevent.subprocess
 import pytest
 
 import jsp
-from tests.net.support import IDENTITY, OTHER, Echo, echo_connection, leftovers, serving, until
+from tests.net.support import IDENTITY, OTHER, Echo, burn, echo_connection, leftovers, serving, until
 
 
 def test_messages_in_every_mode_come_back() -> None:
@@ -34,6 +34,23 @@ def test_recv_times_out_and_can_be_called_again() -> None:
             conn.recv(timeout=0.01)
         conn.send(b"x")
         assert len(conn.recv(timeout=2)) == 1
+
+
+def test_timeouts_count_from_the_call() -> None:
+    class Late(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            stream.recv(1)
+            gevent.sleep(0.05)
+            stream.sendall(b"y")
+
+    with serving(Late) as server, jsp.connect(server.url) as conn:
+        stream = conn.open_stream()
+        stream.sendall(b"x")
+        burn(0.4)
+        stream.settimeout(0.3)
+        assert stream.recv(1) == b"y"
+        burn(0.4)
+        conn.ping(0.3)
 
 
 def test_ping_and_reports() -> None:
