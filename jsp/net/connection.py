@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 from gevent.hub import Waiter
 
+from jsp.crypto.guard import check_fork
 from jsp.crypto.handshake import Presented
 from jsp.crypto.identity import PeerId
 from jsp.engine.connection import ConnectionCore
@@ -34,6 +36,7 @@ from jsp.engine.states import Moved, State
 from jsp.errors import (
     Code,
     ConnectionClosed,
+    ForkedConnection,
     LocalError,
     ProtocolViolation,
     Timeout,
@@ -93,10 +96,12 @@ class Connection:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abort(int(Code.NO_ERROR), "")
+        # In a forked child there is nothing to close: the connection is its parent's.
+        with suppress(ForkedConnection):
+            if error is None:
+                self.close()
+            else:
+                self.abort(int(Code.NO_ERROR), "")
 
     # --- who and what --------------------------------------------------------------------------------------
 
@@ -266,6 +271,7 @@ class Connection:
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until the connection is over; False after `timeout` seconds."""
+        self.check_hub()
         deadline = self._deadline(timeout)
         while not self.core.is_closed():
             left = None if deadline is None else deadline - clock.now()
@@ -306,7 +312,8 @@ class Connection:
         signal.wait(left)
 
     def check_hub(self) -> None:
-        """Raise WrongHub in another thread than the connection's."""
+        """Raise WrongHub in another thread than the connection's, ForkedConnection in a forked child."""
+        check_fork(self._endpoint.process)
         if get_hub() is not self._hub:
             raise WrongHub("this connection belongs to another thread; use it there, or make one here")
 

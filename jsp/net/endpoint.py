@@ -33,9 +33,9 @@ _all: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 
 
 def _close_in_child() -> None:
-    # A forked child must not read or answer its parent's packets. Closing sends nothing.
+    # A forked child must not read or answer its parent's packets.
     for endpoint in list(_all):
-        endpoint.socket.close()
+        endpoint.leave_to_parent()
 
 
 os.register_at_fork(after_in_child=_close_in_child)
@@ -47,7 +47,8 @@ class Endpoint:
     Attributes:
         core: the engine's side.
         socket: the socket.
-        closed: whether `close` was called.
+        closed: whether `close` was called, or this is a forked child's copy.
+        process: the id of the process that made it.
         accept: called with each connection that a client makes.
     """
 
@@ -57,6 +58,7 @@ class Endpoint:
         self.socket = socket
         self.core = EndpointCore(config, clock.entropy, credentials, reset_secret)
         self.closed = False
+        self.process = os.getpid()
         self.accept: Callable[[Connection], None] | None = None
         self.hub = get_hub()
         self._slots = PacketBuffer()
@@ -130,6 +132,8 @@ class Endpoint:
 
     def on_timer(self, shell: Connection) -> None:
         """The timer of `shell` fired: early, when its deadline moved on meanwhile."""
+        if self.closed:
+            return
         shell.disarm()
         shell.armed_for = NEVER
         if shell.core.poll_timeout() <= clock.now():
@@ -212,3 +216,10 @@ class Endpoint:
             shell.on_forgotten()
         self._shells.clear()
         self._dirty.clear()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: let go of the socket. The loop must not watch it any more; nothing is sent."""
+        self.closed = True
+        self._reader.stop()
+        self._writer.stop()
+        self.socket.close()

@@ -155,6 +155,10 @@ class Server:
         endpoint = self._endpoint
         if endpoint is None or self._stopping:
             return
+        if endpoint.closed:
+            # A forked child's copy; the server is its parent's.
+            self._endpoint = None
+            return
         self._stopping = True
         timeout = self.stop_timeout if timeout is None else timeout
         deadline = clock.now() + timeout

@@ -185,9 +185,12 @@ def test_another_thread_is_told_off() -> None:
     with echo_connection() as conn:
         stream = conn.open_stream()
         pool = gevent.get_hub().threadpool
-        for call in (conn.ping, lambda: stream.sendall(b"x"), lambda: conn.send(b"x"), conn.close):
+        calls = (conn.ping, lambda: stream.sendall(b"x"), lambda: conn.send(b"x"), conn.close, conn.wait_closed)
+        for call in (*calls, stream.close):
             with pytest.raises(jsp.WrongHub):
                 pool.apply(call)
+        stream.sendall(b"untouched")
+        assert stream.recv(9) == b"untouched"
 
 
 def test_message_too_large_is_an_oserror_with_the_limit() -> None:
