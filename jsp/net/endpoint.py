@@ -7,6 +7,7 @@ say leaves together with the acknowledgement of what they heard.
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Callable
@@ -19,10 +20,13 @@ from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
 from jsp.engine.events import Endpoint as Address
 from jsp.engine.events import Transmit
+from jsp.errors import Code
 from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.udp import UdpSocket
 from jsp.wire.buffer import PacketBuffer
+
+log = logging.getLogger("jsp")
 
 NEVER = float("inf")
 
@@ -147,9 +151,13 @@ class Endpoint:
         deadline = shell.core.poll_timeout()
         if deadline >= shell.armed_for or self.closed:
             return
+        left = deadline - clock.now()
+        if left <= 0 and self._unsent is not None:
+            # What is due waits for the socket, and `_on_writable` comes back here.
+            return
         shell.armed_for = deadline
         shell.disarm()
-        timer = shell.timer = self.hub.loop.timer(max(deadline - clock.now(), 1e-4))
+        timer = shell.timer = self.hub.loop.timer(max(left, 1e-4))
         timer.start(self.on_timer, shell, update=True)
 
     # --- out -----------------------------------------------------------------------------------------------
@@ -160,7 +168,23 @@ class Endpoint:
             return
         dirty, self._dirty = self._dirty, {}
         for core in dirty:
-            self.flush(core)
+            try:
+                self.flush(core)
+            except Exception:
+                self._give_up(core)
+
+    def _give_up(self, core: ConnectionCore) -> None:
+        """A mistake of ours in one connection must not cost the others their turn."""
+        log.exception("internal error; the connection to %s is closed", core.paths[0].remote)
+        if not core.is_closed():
+            core.close_now(clock.now(), Code.INTERNAL, "")
+            self.changed(core)
+            return
+        core.on_drained()
+        self.core.forget_if_over(core)
+        shell = self._shells.pop(core, None)
+        if shell is not None:
+            shell.on_forgotten()
 
     def flush(self, core: ConnectionCore) -> None:
         """Send what may be sent now, hand out what that brought about, set the timer. Nothing once closed."""

@@ -9,6 +9,8 @@ import gevent.subprocess
 import pytest
 
 import jsp
+from jsp.engine.events import Transmit
+from jsp.errors import Code
 from tests.net.support import IDENTITY, OTHER, Echo, burn, echo_connection, leftovers, serving, until
 
 
@@ -330,3 +332,44 @@ def test_local_address_is_the_one_in_use() -> None:
     with echo_connection() as conn:
         assert conn.local_address[0] == "127.0.0.1"
         assert conn.paths[0].local[1] > 0
+
+
+def test_a_mistake_in_one_connection_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    with serving() as server, jsp.connect(server.url) as first, jsp.connect(server.url) as second:
+        first.ping()
+        second.ping()
+        broken, sound = server.connections()
+        monkeypatch.setattr(broken, "dispatch", fail)
+        broken.changed()
+        sound.send(b"still here")
+        assert second.recv(timeout=2).data == b"still here"
+        until(lambda: first.closed)
+        assert first.closed_error().code == Code.INTERNAL
+        until(lambda: server.connections() == [sound])
+    assert "a mistake of ours" in caplog.text
+
+
+def test_what_is_due_waits_quietly_for_a_full_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    fired = 0
+    with serving() as server, jsp.connect(server.url) as conn:
+        endpoint = conn._endpoint
+        on_timer = endpoint.on_timer
+
+        def count(shell: jsp.Connection) -> None:
+            nonlocal fired
+            fired += 1
+            on_timer(shell)
+
+        monkeypatch.setattr(endpoint, "on_timer", count)
+        conn.ping()
+        endpoint._unsent = Transmit(conn.remote_address, b"", 1)
+        server.connections()[0].send(b"wants an acknowledgement")
+        gevent.sleep(0.2)
+        assert fired < 20
+        endpoint._on_writable()
+        conn.ping(1.0)
