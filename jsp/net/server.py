@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from gevent import get_hub
 from gevent.pool import Pool
 
 from jsp.config import Config
@@ -13,7 +14,7 @@ from jsp.crypto import suites
 from jsp.crypto.handshake import Credentials, Presented
 from jsp.crypto.identity import Identity
 from jsp.engine.endpoint import derive_reset_secret
-from jsp.errors import Code, LocalError
+from jsp.errors import Code, LocalError, WrongHub
 from jsp.net import clock
 from jsp.net.client import groups_of
 from jsp.net.connection import Connection
@@ -72,7 +73,6 @@ class Server:
         self._trust = trust
         self.config = config or Config()
         self._spawner = Spawner(_make_pool(spawn))
-        self._spawner.changed = self._update_accepting
         self._endpoint: Endpoint | None = None
         self._stopped = Signal()
         self._stopping = False
@@ -134,7 +134,6 @@ class Server:
         endpoint = Endpoint(socket, self.config, credentials, identity.derive(derive_reset_secret))
         endpoint.accept = self._on_accepted
         self._endpoint = endpoint
-        self._stopping = False
         self.address = socket.address
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
@@ -150,18 +149,33 @@ class Server:
     def stop(self, timeout: float | None = None) -> None:
         """Take no new connections, close the open ones, give handlers `timeout` seconds to end, then kill them.
 
-        Harmless when stopped. Nothing of the server is left afterwards: no greenlet, no socket.
+        `finish` methods then get a second more. Harmless when stopped. Nothing of the server is left afterwards: no
+        greenlet but one that does not end when it is killed, no socket.
         """
         endpoint = self._endpoint
-        if endpoint is None or self._stopping:
+        if self._stopping:
             return
-        if endpoint.closed:
+        if endpoint is not None and endpoint.closed:
             # A forked child's copy; the server is its parent's.
             self._endpoint = None
             return
+        if endpoint is not None and endpoint.hub is not get_hub():
+            raise WrongHub("this server belongs to another thread; stop it there")
         self._stopping = True
-        timeout = self.stop_timeout if timeout is None else timeout
-        deadline = clock.now() + timeout
+        deadline = clock.now() + (self.stop_timeout if timeout is None else timeout)
+        try:
+            if endpoint is not None:
+                self._close_connections(endpoint, deadline)
+            # After a stop that was interrupted there may be handlers, and nothing else.
+            self._spawner.stop(max(0.0, deadline - clock.now()))
+        finally:
+            self._stopping = False
+            if endpoint is not None:
+                endpoint.close()
+                self._endpoint = None
+                self._stopped.notify()
+
+    def _close_connections(self, endpoint: Endpoint, deadline: float) -> None:
         endpoint.core.accepting = False
         for connection in endpoint.connections():
             if not connection.closed:
@@ -171,10 +185,6 @@ class Server:
             connection.wait_closed(max(0.0, deadline - clock.now()))
         for connection in endpoint.connections():
             connection.abort(int(Code.NO_ERROR), "the server stops")
-        self._spawner.stop(max(0.0, deadline - clock.now()))
-        endpoint.close()
-        self._endpoint = None
-        self._stopped.notify()
 
     close = stop
 
@@ -185,9 +195,12 @@ class Server:
     # --- connections ---------------------------------------------------------------------------------------
 
     def _on_accepted(self, connection: Connection) -> None:
+        if self._spawner.full():
+            # Asked when somebody comes: the pool may be shared, and nobody tells when there is room again.
+            connection.core.close_now(clock.now(), int(Code.REFUSED), "the server is full")
+            return
         connection.on_presented = self._on_presented
-        connection.on_connected = self._on_connected
-        self._update_accepting()
+        connection.on_connected = self.serve
 
     def _on_presented(self, connection: Connection, presented: Presented) -> None:
         if self._trust is None:
@@ -195,14 +208,6 @@ class Server:
         else:
             host, port = connection.remote_address[:2]
             judge(connection, presented, self._trust, f"{host}:{port}")
-
-    def _on_connected(self, connection: Connection) -> None:
-        self.serve(connection)
-        self._update_accepting()
-
-    def _update_accepting(self) -> None:
-        if self._endpoint is not None:
-            self._endpoint.core.accepting = not self._stopping and not self._spawner.full()
 
     def serve(self, connection: Connection) -> None:
         """Run the handler on a new connection."""

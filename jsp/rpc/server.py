@@ -77,7 +77,7 @@ class Server(TransportServer):
         Harmless when stopped. Nothing of the server is left afterwards but methods that cannot be stopped, and the
         one that calls this, if one does.
         """
-        if not self.started:
+        if not self.started and not self.workers.alive():
             return
         self.workers.spare()
         deadline = clock.now() + (self.stop_timeout if timeout is None else timeout)

@@ -238,6 +238,57 @@ def test_stop_lets_handlers_end_and_then_kills_them() -> None:
         until(lambda: conn.closed)
 
 
+def test_stop_that_is_interrupted_can_be_called_again() -> None:
+    ended: list[bool] = []
+
+    class Long(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            try:
+                gevent.sleep(60)
+            finally:
+                gevent.sleep(0.3)
+                ended.append(True)
+
+    with serving(Long) as server:
+        conn = jsp.connect(server.url)
+        conn.open_stream()
+        conn.ping()
+        with gevent.Timeout(0.1, False):
+            server.stop(10)
+        assert not server.started
+        server.stop(1)
+        assert ended
+        server.start()
+        with jsp.connect(server.url) as again:
+            again.ping()
+        conn.abort()
+
+
+def test_stop_inside_a_handler_does_not_wait_for_it() -> None:
+    took: list[float] = []
+
+    class Last(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            begin = time.monotonic()
+            server.stop(5)
+            took.append(time.monotonic() - begin)
+
+    with serving(Last) as server:
+        conn = jsp.connect(server.url)
+        conn.open_stream()
+        until(lambda: bool(took))
+        assert took[0] < 2
+        assert not server.started
+        conn.abort()
+
+
+def test_server_belongs_to_one_thread() -> None:
+    with serving() as server:
+        with pytest.raises(jsp.WrongHub):
+            gevent.get_hub().threadpool.apply(server.stop)
+        assert server.started
+
+
 def test_stop_tells_the_clients() -> None:
     with serving() as server:
         conn = jsp.connect(server.url)
