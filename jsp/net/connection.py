@@ -72,6 +72,7 @@ class Connection:
         self.on_presented: Callable[[Connection, Presented], None] | None = None
         self.on_stream: Callable[[Connection, Stream], None] | None = None
         self.on_messages: Callable[[Connection], None] | None = None
+        self.on_untaken: Callable[[Connection], None] | None = None
         self.on_closed: Callable[[Connection], None] | None = None
         self.owns_endpoint = False
         self._endpoint = endpoint
@@ -85,6 +86,7 @@ class Connection:
         self._ended = Signal()
         self._opened = Signal()
         self._pings: dict[int, Waiter[float]] = {}
+        self._asked = False
         self._closing = False
         self._forgotten = False
         self._refusal = ""
@@ -171,6 +173,7 @@ class Connection:
         self.check_hub()
         if self.on_stream is not None:
             raise LocalError("this connection's streams go to its handler's handle_stream")
+        self._asked = True
         deadline = self._deadline(timeout)
         while not self._incoming:
             self._check_open()
@@ -209,6 +212,7 @@ class Connection:
         self.check_hub()
         if self.on_messages is not None:
             raise LocalError("this connection's messages go to its handler's handle_message")
+        self._asked = True
         deadline = self._deadline(timeout)
         while True:
             message = self.take_message()
@@ -223,6 +227,19 @@ class Connection:
         if message is not None:
             self.changed_if_due()
         return message
+
+    def drop_untaken(self) -> bool:
+        """Reset streams and drop messages that have no handler, unless somebody ever called `accept_stream` or `recv`.
+
+        They would be held until the peer's credit is used up. Returns whether there were any.
+        """
+        found = False
+        while self._incoming and not self._asked:
+            self._incoming.popleft().reset(int(Code.REFUSED))
+            found = True
+        while self.on_messages is None and not self._asked and self.take_message() is not None:
+            found = True
+        return found
 
     # --- other calls ---------------------------------------------------------------------------------------
 
@@ -358,6 +375,8 @@ class Connection:
         elif isinstance(event, MessagesReadable):
             if self.on_messages is not None:
                 self.on_messages(self)
+            elif self.on_untaken is not None:
+                self.on_untaken(self)
             self._message_arrived.notify()
         elif isinstance(event, MessagesWritable):
             self._message_room.notify()
@@ -389,6 +408,8 @@ class Connection:
         else:
             self._incoming.append(stream)
             self._stream_arrived.notify()
+            if self.on_untaken is not None:
+                self.on_untaken(self)
 
     def _on_closed(self) -> None:
         signals = [

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import gevent
 from gevent import Greenlet
@@ -29,12 +30,18 @@ log = logging.getLogger("jsp")
 # A peer that goes away in the middle is not the handler's mistake.
 _PEER_GONE = (ConnectionClosed, StreamReset, StreamStopped, StreamClosed)
 
+# Factories whose clients send what nobody takes: each is worth one line in the log.
+_told: WeakSet[Callable[[Connection], Handler]] = WeakSet()
+
 # Seconds for what was killed to end, and for `finish`, which then follows.
 _GRACE = 1.0
 
 
 class Handler:
     """Base of handler classes; override what you need.
+
+    A class may call `conn.accept_stream` or `conn.recv` itself instead of having `handle_stream` or `handle_message`.
+    Until it first does, streams and messages it has no method for are reset and dropped when no method is running.
 
     Attributes:
         conn: the connection.
@@ -196,6 +203,7 @@ class HandlerRunner:
             connection.on_stream = self._on_stream
         if _overrides(kind, "handle_message"):
             connection.on_messages = self._on_messages
+        connection.on_untaken = lambda c: self._drop_untaken()
         connection.on_closed = lambda c: self._maybe_finish()
         self._spawn(self._setup)
 
@@ -205,7 +213,17 @@ class HandlerRunner:
 
     def _on_done(self) -> None:
         self._running -= 1
+        self._drop_untaken()
         self._maybe_finish()
+
+    def _drop_untaken(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        if self._running or not self._ready or connection.closed or not connection.drop_untaken():
+            return
+        if self._factory not in _told:
+            _told.add(self._factory)
+            log.warning("%s does not take the streams or messages that clients send it", self._factory)
 
     def _setup(self) -> None:
         assert self.connection is not None

@@ -91,3 +91,47 @@ def test_pool_that_is_shared() -> None:
         jsp.connect(first.url).close()
         one.abort()
         two.abort()
+
+
+def test_what_a_handler_does_not_take_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    class Deaf(jsp.Handler):
+        pass
+
+    small = jsp.Config(max_streams=4, receive_window=100_000, max_message=50_000, stream_window=16384)
+    with serving(Deaf, config=small) as server:
+        conns = [jsp.connect(server.url) for _ in range(2)]
+        for conn in conns:
+            for _ in range(20):
+                stream = conn.open_stream(timeout=2)
+                stream.sendall(b"hello?")
+                with pytest.raises(jsp.StreamReset):
+                    stream.recv(1)
+                stream.close()
+                conn.send(bytes(50_000), timeout=2)
+            conn.close()
+    assert caplog.text.count("does not take") == 1
+
+
+def test_handler_that_takes_streams_and_messages_itself() -> None:
+    class Own(jsp.Handler):
+        def setup(self) -> None:
+            gevent.sleep(0.05)
+            first = self.conn.recv(timeout=2)
+            self.pump = gevent.spawn(self.work, first)
+
+        def work(self, message: jsp.Message) -> None:
+            while True:
+                # What comes meanwhile is for the next round.
+                gevent.sleep(0.01)
+                stream = self.conn.accept_stream(timeout=2)
+                stream.sendall(message.data)
+                message = self.conn.recv(timeout=2)
+
+        def finish(self) -> None:
+            self.pump.kill()
+
+    with serving(Own) as server, jsp.connect(server.url) as conn:
+        conn.send(b"0", ordered=True)
+        for i in range(1, 6):
+            conn.send(str(i).encode(), ordered=True)
+        assert [conn.open_stream().recv(1) for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
