@@ -238,8 +238,10 @@ def reachable_host(bound: str) -> str:
     return _outward_host(AF_INET, ("192.0.2.1", 9))
 
 
-def check_port(port: int) -> int:
-    """`port` if it can be one."""
-    if not 0 <= port <= 65535:
-        raise LocalError(f"port {port} is not between 0 and 65535")
+def check_port(port: int | str) -> int:
+    """`port` as a number, if it can be one."""
+    if isinstance(port, str) and port.isascii() and port.isdigit():
+        port = int(port)
+    if not isinstance(port, int) or not 0 <= port <= 65535:
+        raise LocalError(f"port {port!r} is not a number between 0 and 65535")
     return port
