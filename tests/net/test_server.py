@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket as stdlib_socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import gevent
 import pytest
+from gevent import socket as gevent_socket
 from gevent.pool import Pool
 
 import jsp
@@ -38,10 +41,38 @@ def test_port_in_use_is_one_clear_line() -> None:
         jsp.Server(("127.0.0.1", server.address[1]), Echo).start()
 
 
-@pytest.mark.parametrize("listener", ["nonsense", "host:port", ("", 70_000), -1])
-def test_bad_listener(listener: object) -> None:
+@pytest.mark.parametrize("listener", ["nonsense", "host:port", ("", 70_000), ("", "http"), -1])
+def test_bad_listener(listener: Any) -> None:
     with pytest.raises(jsp.LocalError):
-        jsp.Server(listener, Echo)  # type: ignore[arg-type]
+        jsp.Server(listener, Echo)
+
+
+@pytest.mark.parametrize("listener", ["0", 0, ":0", ("", "0"), (None, 0), "127.0.0.1:0", ("::1", "0"), "[::1]:0"])
+def test_listener_in_every_form(listener: Any) -> None:
+    with jsp.Server(listener, Echo, identity=IDENTITY) as server, jsp.connect(server.url, timeout=5) as conn:
+        conn.ping()
+        assert (server.server_host, server.server_port) == server.address[:2]
+        assert not server.full()
+
+
+@pytest.mark.parametrize("module", [stdlib_socket, gevent_socket])
+def test_socket_as_listener(module: Any) -> None:
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as unbound, module.socket() as tcp:
+        for wrong in (unbound, tcp):
+            with pytest.raises(jsp.LocalError, match=r"bind it first|not a UDP socket"):
+                jsp.Server(wrong, Echo)
+    bound = module.socket(module.AF_INET, module.SOCK_DGRAM)
+    bound.bind(LOOPBACK)
+    address = bound.getsockname()
+    server = jsp.Server(bound, Echo, identity=IDENTITY)
+    assert server.address == address
+    for _ in range(2):
+        server.start()
+        assert server.address == address
+        with jsp.connect(server.url, timeout=5) as conn:
+            conn.ping()
+        server.stop()
+        assert bound.fileno() == -1
 
 
 def test_plain_callable_has_the_connection_for_its_life() -> None:
@@ -303,7 +334,7 @@ def test_stream_server_is_gevents() -> None:
     def handle(stream: jsp.Stream, address: tuple[str, int]) -> None:
         stream.sendall(f"hello {address[0]}: ".encode() + stream.recv(100))
 
-    server = jsp.StreamServer(LOOPBACK, handle, identity=IDENTITY)
+    server = jsp.StreamServer(LOOPBACK, handle, 256, 10, identity=IDENTITY)
     server.start()
     try:
         with jsp.connect(server.url) as conn:
@@ -410,6 +441,9 @@ def test_importing_the_library_patches_and_starts_nothing() -> None:
         "assert before == (socket.socket, threading.Thread, subprocess.Popen)\n"
         "assert 'oqs' not in sys.modules\n"
         "assert threading.active_count() == 1\n"
+        "assert not {'jsp.rpc', 'jsp.transfer'} & set(sys.modules)\n"
+        "assert jsp.rpc.Service and jsp.transfer.push\n"
+        "assert not hasattr(jsp, 'nonsense')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stderr
