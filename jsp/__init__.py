@@ -5,6 +5,8 @@ for sockets and messages in three delivery modes, and stay alive when addresses 
 ten lines; docs/ has the rest.
 """
 
+from typing import TYPE_CHECKING
+
 from jsp.config import Config
 from jsp.crypto.identity import Identity, PeerId
 from jsp.engine.message import BEST_EFFORT, RELIABLE, Message, PartiallyReliable
@@ -36,6 +38,20 @@ from jsp.net.server import Server, StreamServer
 from jsp.net.stream import SHUT_RD, SHUT_RDWR, SHUT_WR, Stream
 from jsp.net.trust import Trust
 from jsp.wire.address import Address
+
+if TYPE_CHECKING:
+    from jsp import rpc as rpc
+    from jsp import transfer as transfer
+else:
+
+    def __getattr__(name: str) -> object:
+        # Imported on first use: who needs only connections should not wait for the rest.
+        if name in ("rpc", "transfer"):
+            from importlib import import_module
+
+            return import_module(f"jsp.{name}")
+        raise AttributeError(f"module 'jsp' has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 

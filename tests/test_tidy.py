@@ -33,7 +33,6 @@ COVERED_BY = {
     "jsp/engine/stats.py": "tests/engine/test_outbound.py",
     "jsp/net/clock.py": "tests/net/test_connection.py",
     "jsp/net/endpoint.py": "tests/net/test_connection.py",
-    "jsp/net/handler.py": "tests/net/test_server.py",
     "jsp/net/interrupts.py": "tests/net/test_server.py",
     "jsp/net/judging.py": "tests/net/test_trust.py",
     "jsp/net/outcome.py": "tests/net/test_client.py",

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import socket as stdlib_socket
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
+import gevent
+from gevent import Greenlet, get_hub
 from gevent import socket as gevent_socket
 
 from jsp.config import Config
@@ -19,10 +24,14 @@ from jsp.net.connection import Connection
 from jsp.net.endpoint import Endpoint
 from jsp.net.judging import judge
 from jsp.net.trust import Trust
-from jsp.net.udp import AF_INET, AF_INET6, UdpSocket
+from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port
+from jsp.net.waiting import Signal
 from jsp.wire.address import Address, parse_address
 
 AddressLike = str | Address | tuple[str, int]
+
+# Seconds that one address of a name may keep silent before the next is tried too (RFC 8305 section 5).
+_NEXT_AFTER_S = 0.25
 
 
 def as_address(address: AddressLike) -> Address:
@@ -31,8 +40,7 @@ def as_address(address: AddressLike) -> Address:
         return address
     if isinstance(address, str):
         return parse_address(address)
-    host, port = address[0], address[1]
-    return Address(host, port)
+    return Address(address[0], check_port(address[1]))
 
 
 def groups_of(config: Config) -> tuple[int, ...]:
@@ -69,6 +77,11 @@ def connect(
         OSError: the name does not resolve, or the local address cannot be used.
     """
     target = as_address(address)
+    where = f"{target.host}:{target.port}"
+    if not check_port(target.port):
+        raise LocalError(f"{where}: nobody can listen on port 0")
+    if bind is not None:
+        bind = (bind[0], check_port(bind[1]))
     config = config or Config()
     policy = _policy(target, trust)
     deadline = clock.now() + (config.handshake_timeout if timeout is None else timeout)
@@ -80,27 +93,58 @@ def connect(
         access_key=target.access_key,
     )
     if timeout is not None:
+        if timeout <= 0:
+            raise ConnectTimeout(f"no time was given to connect to {where}")
         config = replace(config, handshake_timeout=timeout)
-    where = f"{target.host}:{target.port}"
-    failure: Exception | None = None
-    for family, remote in _resolve(target.host, target.port, bind):
-        left = deadline - clock.now()
-        if left <= 0:
-            break
+    places = _resolve_in_time(target, bind, deadline)
+    # One local port serves one attempt at a time.
+    together = bind is None or not bind[1]
+    attempts = []
+    for i, (family, remote) in enumerate(places):
+        share = 1 if together else len(places) - i
+        attempts.append(
+            partial(_connect_one, family, remote, bind, config, credentials, policy, where, deadline, share)
+        )
+    return _first_of(attempts, together) if len(attempts) > 1 else attempts[0]()
+
+
+def _first_of(attempts: Sequence[Callable[[], Connection]], together: bool) -> Connection:
+    """The first that succeeds. Each begins when one before it has failed or, `together`, kept silent for a while.
+
+    What a peer itself answers is the answer; otherwise, when all have failed, the first failure that was not silence.
+    """
+    waiting = deque(attempts)
+    running: list[Greenlet[..., None]] = []
+    over: deque[Connection | Exception] = deque()
+    news = Signal()
+
+    def run(attempt: Callable[[], Connection]) -> None:
         try:
-            return _connect_one(family, remote, bind, config, credentials, policy, where, deadline)
-        except ConnectTimeout as error:
-            failure = error
-        except ConnectFailed as error:
-            if error.by_peer or error.code:
-                failure = error
-                if error.by_peer:
-                    break
-        except OSError as error:
-            failure = error
-    if failure is None:
-        failure = ConnectTimeout(f"no time left to connect to {where}")
-    raise failure
+            over.append(attempt())
+        except Exception as error:
+            over.append(error)
+        news.notify()
+
+    failures: list[OSError] = []
+    try:
+        while True:
+            if waiting:
+                running.append(gevent.spawn(run, waiting.popleft()))
+            news.wait(_NEXT_AFTER_S if waiting and together else None)
+            while over:
+                outcome = over.popleft()
+                if isinstance(outcome, Connection):
+                    return outcome
+                if not isinstance(outcome, OSError) or (isinstance(outcome, ConnectFailed) and outcome.by_peer):
+                    raise outcome
+                failures.append(outcome)
+                if len(failures) == len(attempts):
+                    raise max(failures, key=lambda failure: not isinstance(failure, ConnectTimeout))
+    finally:
+        gevent.killall(running)
+        for late in over:
+            if isinstance(late, Connection):
+                late.abort()
 
 
 def _policy(target: Address, trust: Trust | None) -> Trust:
@@ -124,6 +168,15 @@ def _both(first: Trust, second: Trust) -> Trust:
         second.judge(presented, where)  # type: ignore[arg-type]
 
     return Trust(f"{first.name} and {second.name}", judge_both, slow=first.slow or second.slow)
+
+
+def _resolve_in_time(
+    target: Address, bind: tuple[str, int] | None, deadline: float
+) -> list[tuple[int, tuple[object, ...]]]:
+    # gevent.Timeout counts from when the loop last looked at the clock.
+    get_hub().loop.update_now()
+    with gevent.Timeout(deadline - clock.now(), ConnectTimeout(f"{target.host} was not found in time")):
+        return _resolve(target.host, target.port, bind)
 
 
 def _resolve(host: str, port: int, bind: tuple[str, int] | None) -> list[tuple[int, tuple[object, ...]]]:
@@ -152,7 +205,11 @@ def _connect_one(
     trust: Trust,
     where: str,
     deadline: float,
+    share: int,
 ) -> Connection:
+    """Connect to one address, within 1 / `share` of the time that is left."""
+    now = clock.now()
+    deadline = now + (deadline - now) / share
     socket = UdpSocket(bind or ("", 0), family)
     socket.report_refusals()
     endpoint = Endpoint(socket, config)

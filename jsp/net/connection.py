@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 from gevent.hub import Waiter
 
+from jsp.crypto.guard import check_fork
 from jsp.crypto.handshake import Presented
 from jsp.crypto.identity import PeerId
 from jsp.engine.connection import ConnectionCore
@@ -34,6 +36,7 @@ from jsp.engine.states import Moved, State
 from jsp.errors import (
     Code,
     ConnectionClosed,
+    ForkedConnection,
     LocalError,
     ProtocolViolation,
     Timeout,
@@ -69,6 +72,7 @@ class Connection:
         self.on_presented: Callable[[Connection, Presented], None] | None = None
         self.on_stream: Callable[[Connection, Stream], None] | None = None
         self.on_messages: Callable[[Connection], None] | None = None
+        self.on_untaken: Callable[[Connection], None] | None = None
         self.on_closed: Callable[[Connection], None] | None = None
         self.owns_endpoint = False
         self._endpoint = endpoint
@@ -82,6 +86,7 @@ class Connection:
         self._ended = Signal()
         self._opened = Signal()
         self._pings: dict[int, Waiter[float]] = {}
+        self._asked = False
         self._closing = False
         self._forgotten = False
         self._refusal = ""
@@ -93,10 +98,12 @@ class Connection:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abort(int(Code.NO_ERROR), "")
+        # In a forked child there is nothing to close: the connection is its parent's.
+        with suppress(ForkedConnection):
+            if error is None:
+                self.close()
+            else:
+                self.abort(int(Code.NO_ERROR), "")
 
     # --- who and what --------------------------------------------------------------------------------------
 
@@ -166,6 +173,7 @@ class Connection:
         self.check_hub()
         if self.on_stream is not None:
             raise LocalError("this connection's streams go to its handler's handle_stream")
+        self._asked = True
         deadline = self._deadline(timeout)
         while not self._incoming:
             self._check_open()
@@ -204,6 +212,7 @@ class Connection:
         self.check_hub()
         if self.on_messages is not None:
             raise LocalError("this connection's messages go to its handler's handle_message")
+        self._asked = True
         deadline = self._deadline(timeout)
         while True:
             message = self.take_message()
@@ -219,6 +228,19 @@ class Connection:
             self.changed_if_due()
         return message
 
+    def drop_untaken(self) -> bool:
+        """Reset streams and drop messages that have no handler, unless somebody ever called `accept_stream` or `recv`.
+
+        They would be held until the peer's credit is used up. Returns whether there were any.
+        """
+        found = False
+        while self._incoming and not self._asked:
+            self._incoming.popleft().reset(int(Code.REFUSED))
+            found = True
+        while self.on_messages is None and not self._asked and self.take_message() is not None:
+            found = True
+        return found
+
     # --- other calls ---------------------------------------------------------------------------------------
 
     def ping(self, timeout: float | None = 10.0) -> float:
@@ -230,7 +252,7 @@ class Connection:
         timer = None
         if timeout is not None:
             timer = self._hub.loop.timer(timeout)
-            timer.start(waiter.throw, Timeout(f"no answer to a ping within {timeout:g} s"))
+            timer.start(waiter.throw, Timeout(f"no answer to a ping within {timeout:g} s"), update=True)
         self.changed()
         try:
             return waiter.get()
@@ -252,10 +274,11 @@ class Connection:
         if not self._closing and not self.core.is_closed():
             self._closing = True
             self.core.close(clock.now(), code, reason)
-            # At once: the program may end with this call.
             self._endpoint.flush(self.core)
         while not self.core.is_closed():
             self._ended.wait()
+        # CLOSE leaves now: the program may end with this call.
+        self._endpoint.flush(self.core)
 
     def abort(self, code: int = 0, reason: str = "") -> None:
         """Close at once; what is not yet delivered is lost."""
@@ -267,6 +290,7 @@ class Connection:
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until the connection is over; False after `timeout` seconds."""
+        self.check_hub()
         deadline = self._deadline(timeout)
         while not self.core.is_closed():
             left = None if deadline is None else deadline - clock.now()
@@ -307,7 +331,8 @@ class Connection:
         signal.wait(left)
 
     def check_hub(self) -> None:
-        """Raise WrongHub in another thread than the connection's."""
+        """Raise WrongHub in another thread than the connection's, ForkedConnection in a forked child."""
+        check_fork(self._endpoint.process)
         if get_hub() is not self._hub:
             raise WrongHub("this connection belongs to another thread; use it there, or make one here")
 
@@ -352,6 +377,8 @@ class Connection:
         elif isinstance(event, MessagesReadable):
             if self.on_messages is not None:
                 self.on_messages(self)
+            elif self.on_untaken is not None:
+                self.on_untaken(self)
             self._message_arrived.notify()
         elif isinstance(event, MessagesWritable):
             self._message_room.notify()
@@ -383,6 +410,8 @@ class Connection:
         else:
             self._incoming.append(stream)
             self._stream_arrived.notify()
+            if self.on_untaken is not None:
+                self.on_untaken(self)
 
     def _on_closed(self) -> None:
         signals = [

@@ -7,6 +7,7 @@ say leaves together with the acknowledgement of what they heard.
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Callable
@@ -19,10 +20,13 @@ from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
 from jsp.engine.events import Endpoint as Address
 from jsp.engine.events import Transmit
+from jsp.errors import Code
 from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.udp import UdpSocket
 from jsp.wire.buffer import PacketBuffer
+
+log = logging.getLogger("jsp")
 
 NEVER = float("inf")
 
@@ -33,9 +37,9 @@ _all: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 
 
 def _close_in_child() -> None:
-    # A forked child must not read or answer its parent's packets. Closing sends nothing.
+    # A forked child must not read or answer its parent's packets.
     for endpoint in list(_all):
-        endpoint.socket.close()
+        endpoint.leave_to_parent()
 
 
 os.register_at_fork(after_in_child=_close_in_child)
@@ -47,7 +51,8 @@ class Endpoint:
     Attributes:
         core: the engine's side.
         socket: the socket.
-        closed: whether `close` was called.
+        closed: whether `close` was called, or this is a forked child's copy.
+        process: the id of the process that made it.
         accept: called with each connection that a client makes.
     """
 
@@ -57,6 +62,7 @@ class Endpoint:
         self.socket = socket
         self.core = EndpointCore(config, clock.entropy, credentials, reset_secret)
         self.closed = False
+        self.process = os.getpid()
         self.accept: Callable[[Connection], None] | None = None
         self.hub = get_hub()
         self._slots = PacketBuffer()
@@ -130,6 +136,8 @@ class Endpoint:
 
     def on_timer(self, shell: Connection) -> None:
         """The timer of `shell` fired: early, when its deadline moved on meanwhile."""
+        if self.closed:
+            return
         shell.disarm()
         shell.armed_for = NEVER
         if shell.core.poll_timeout() <= clock.now():
@@ -143,9 +151,13 @@ class Endpoint:
         deadline = shell.core.poll_timeout()
         if deadline >= shell.armed_for or self.closed:
             return
+        left = deadline - clock.now()
+        if left <= 0 and self._unsent is not None:
+            # What is due waits for the socket, and `_on_writable` comes back here.
+            return
         shell.armed_for = deadline
         shell.disarm()
-        timer = shell.timer = self.hub.loop.timer(max(deadline - clock.now(), 1e-4))
+        timer = shell.timer = self.hub.loop.timer(max(left, 1e-4))
         timer.start(self.on_timer, shell, update=True)
 
     # --- out -----------------------------------------------------------------------------------------------
@@ -156,10 +168,28 @@ class Endpoint:
             return
         dirty, self._dirty = self._dirty, {}
         for core in dirty:
-            self.flush(core)
+            try:
+                self.flush(core)
+            except Exception:
+                self._give_up(core)
+
+    def _give_up(self, core: ConnectionCore) -> None:
+        """A mistake of ours in one connection must not cost the others their turn."""
+        log.exception("internal error; the connection to %s is closed", core.paths[0].remote)
+        if not core.is_closed():
+            core.close_now(clock.now(), Code.INTERNAL, "")
+            self.changed(core)
+            return
+        core.on_drained()
+        self.core.forget_if_over(core)
+        shell = self._shells.pop(core, None)
+        if shell is not None:
+            shell.on_forgotten()
 
     def flush(self, core: ConnectionCore) -> None:
-        """Send what may be sent now, hand out what that brought about, set the timer."""
+        """Send what may be sent now, hand out what that brought about, set the timer. Nothing once closed."""
+        if self.closed:
+            return
         while self._unsent is None:
             now = clock.now()
             transmit = core.poll_transmit(now)
@@ -210,3 +240,10 @@ class Endpoint:
             shell.on_forgotten()
         self._shells.clear()
         self._dirty.clear()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: let go of the socket. The loop must not watch it any more; nothing is sent."""
+        self.closed = True
+        self._reader.stop()
+        self._writer.stop()
+        self.socket.close()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import gevent
 from gevent import Greenlet
@@ -19,6 +21,7 @@ from gevent.pool import Pool
 from jsp.crypto.identity import PeerId
 from jsp.engine.message import Message
 from jsp.errors import Code, ConnectionClosed, Error, StreamClosed, StreamReset, StreamStopped
+from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.stream import Stream
 
@@ -27,9 +30,18 @@ log = logging.getLogger("jsp")
 # A peer that goes away in the middle is not the handler's mistake.
 _PEER_GONE = (ConnectionClosed, StreamReset, StreamStopped, StreamClosed)
 
+# Factories whose clients send what nobody takes: each is worth one line in the log.
+_told: WeakSet[Callable[[Connection], Handler]] = WeakSet()
+
+# Seconds for what was killed to end, and for `finish`, which then follows.
+_GRACE = 1.0
+
 
 class Handler:
     """Base of handler classes; override what you need.
+
+    A class may call `conn.accept_stream` or `conn.recv` itself instead of having `handle_stream` or `handle_message`.
+    Until it first does, streams and messages it has no method for are reset and dropped when no method is running.
 
     Attributes:
         conn: the connection.
@@ -53,51 +65,120 @@ class Handler:
         """The connection is over. Always runs, after all other methods have returned."""
 
 
+class _Task(NamedTuple):
+    """What `Spawner.spawn` was called with."""
+
+    function: Callable[..., None]
+    args: tuple[Any, ...]
+    done: Callable[[], None] | None
+    certain: bool
+
+
 class Spawner:
     """Starts greenlets, at most as many at once as its pool has room for; the others wait their turn.
 
     Attributes:
         greenlets: those that have not ended.
-        changed: called in the hub when one has.
     """
 
     def __init__(self, pool: Pool | None) -> None:
         self._pool = pool
-        self._waiting: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._waiting: deque[_Task] = deque()
+        self._starter: Greenlet[..., Any] | None = None
+        self._certain: set[Greenlet[..., Any]] = set()
+        self._stopping = False
         self.greenlets: set[Greenlet[..., Any]] = set()
-        self.changed: Callable[[], None] | None = None
 
     def full(self) -> bool:
         """Whether what is spawned now has to wait."""
-        return self._pool is not None and self._pool.full()
+        return self._pool is not None and (bool(self._waiting) or self._pool.full())
 
-    def spawn(self, function: Callable[..., None], *args: Any) -> None:
-        """Run `function(*args)` in a greenlet of its own, now or when there is room."""
-        if self.full():
-            self._waiting.append((function, args))
-            return
-        greenlet = Greenlet(function, *args)
+    def spawn(
+        self, function: Callable[..., None], *args: Any, done: Callable[[], None] | None = None, certain: bool = False
+    ) -> None:
+        """Run `function(*args)` in a greenlet of its own, now or when there is room.
+
+        `done` is called, in the hub, when it has ended, and also when it was not run because of `stop`; what is
+        `certain` is run nevertheless.
+        """
+        task = _Task(function, args, done, certain)
+        if self._stopping:
+            self._settle(task)
+        elif self.full():
+            self._waiting.append(task)
+            if not self._starter:
+                self._starter = gevent.spawn(self._start_waiting)
+        else:
+            self._start(task, self._pool)
+
+    def _start(self, task: _Task, pool: Pool | None) -> None:
+        greenlet = Greenlet(task.function, *task.args)
         self.greenlets.add(greenlet)
-        if self._pool is not None:
-            self._pool.start(greenlet)  # type: ignore[arg-type]  # any result will do
+        if task.certain:
+            self._certain.add(greenlet)
+        if pool is not None:
+            pool.start(greenlet)  # type: ignore[arg-type]  # any result will do
         else:
             greenlet.start()
-        greenlet.rawlink(self._on_done)
+        greenlet.rawlink(partial(self._on_done, task))
 
-    def _on_done(self, greenlet: Greenlet[..., Any]) -> None:
+    def _on_done(self, task: _Task, greenlet: Greenlet[..., Any]) -> None:
         self.greenlets.discard(greenlet)
-        while self._waiting and not self.full():
-            function, args = self._waiting.popleft()
-            self.spawn(function, *args)
-        if self.changed is not None:
-            self.changed()
+        self._certain.discard(greenlet)
+        if task.done is not None:
+            task.done()
+
+    def _start_waiting(self) -> None:
+        # The pool may be shared, so that only itself knows when it has room.
+        assert self._pool is not None
+        while self._waiting:
+            self._pool.wait_available()
+            if not self._pool.full():
+                self._start(self._waiting.popleft(), self._pool)
+
+    def _settle(self, task: _Task) -> None:
+        """Nothing is begun any more but what is certain, for which there need not be room."""
+        if task.certain:
+            self._start(task, None)
+        elif task.done is not None:
+            task.done()
 
     def stop(self, timeout: float) -> None:
-        """Start nothing that still waits, give what runs `timeout` seconds, then kill it."""
-        self._waiting.clear()
-        gevent.joinall(list(self.greenlets), timeout=timeout)
-        me = gevent.getcurrent()
-        gevent.killall([g for g in self.greenlets if g is not me], block=True, timeout=1.0)
+        """Start nothing that still waits, give what runs `timeout` seconds, then kill it.
+
+        What is certain may take a second more. The greenlet that calls this is left alone; so are others that do
+        not end when they are killed.
+        """
+        self._stopping = True
+        try:
+            if self._starter is not None:
+                self._starter.kill(block=False)
+                self._starter = None
+            while self._waiting:
+                self._settle(self._waiting.popleft())
+            self._join(timeout)
+            gevent.killall(self._others() - self._certain, block=False)
+            self._join(_GRACE)
+            late = self._others() & self._certain
+            gevent.killall(late, block=False)
+            self._join(_GRACE if late else 0.0)
+        except BaseException:
+            # The caller does not want to wait any longer (gevent.Timeout, Ctrl-C).
+            gevent.killall(self._others() - self._certain, block=False)
+            raise
+        finally:
+            self._stopping = False
+        if self._others():
+            log.warning("%d handler(s) do not end although they were killed", len(self._others()))
+
+    def _others(self) -> set[Greenlet[..., Any]]:
+        return self.greenlets - {gevent.getcurrent()}
+
+    def _join(self, timeout: float) -> None:
+        """Wait until all have ended, also those that follow on them, for at most `timeout` seconds."""
+        deadline = clock.now() + timeout
+        while (running := self._others()) and (left := deadline - clock.now()) > 0:
+            gevent.joinall(list(running), timeout=left)
 
 
 class HandlerRunner:
@@ -122,19 +203,27 @@ class HandlerRunner:
             connection.on_stream = self._on_stream
         if _overrides(kind, "handle_message"):
             connection.on_messages = self._on_messages
+        connection.on_untaken = lambda c: self._drop_untaken()
         connection.on_closed = lambda c: self._maybe_finish()
         self._spawn(self._setup)
 
     def _spawn(self, function: Callable[..., None], *args: Any) -> None:
         self._running += 1
-        self._spawner.spawn(self._run, function, *args)
+        self._spawner.spawn(function, *args, done=self._on_done)
 
-    def _run(self, function: Callable[..., None], *args: Any) -> None:
-        try:
-            function(*args)
-        finally:
-            self._running -= 1
-            self._maybe_finish()
+    def _on_done(self) -> None:
+        self._running -= 1
+        self._drop_untaken()
+        self._maybe_finish()
+
+    def _drop_untaken(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        if self._running or not self._ready or connection.closed or not connection.drop_untaken():
+            return
+        if self._factory not in _told:
+            _told.add(self._factory)
+            log.warning("%s does not take the streams or messages that clients send it", self._factory)
 
     def _setup(self) -> None:
         assert self.connection is not None
@@ -191,7 +280,7 @@ class HandlerRunner:
             return
         self._finished = True
         if self._handler is not None:
-            self._spawner.spawn(self._finish)
+            self._spawner.spawn(self._finish, certain=True)
 
     def _finish(self) -> None:
         assert self._handler is not None and self.connection is not None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket as stdlib_socket
 from collections.abc import Callable
 from typing import Any
 
+from gevent import get_hub
+from gevent import socket as gevent_socket
 from gevent.pool import Pool
 
 from jsp.config import Config
@@ -13,7 +16,7 @@ from jsp.crypto import suites
 from jsp.crypto.handshake import Credentials, Presented
 from jsp.crypto.identity import Identity
 from jsp.engine.endpoint import derive_reset_secret
-from jsp.errors import Code, LocalError
+from jsp.errors import Code, LocalError, WrongHub
 from jsp.net import clock
 from jsp.net.client import groups_of
 from jsp.net.connection import Connection
@@ -30,7 +33,7 @@ from jsp.wire.address import Address
 log = logging.getLogger("jsp")
 
 Handle = type[Handler] | Callable[[Connection], Any]
-Listener = tuple[str, int] | int | str
+Listener = tuple[str, int | str] | int | str | stdlib_socket.socket | gevent_socket.socket
 
 
 class Server:
@@ -41,13 +44,13 @@ class Server:
 
     Args:
         listener: (host, port), port, or "host:port"; host "" listens on all IPv4 addresses, "::" on all of both
-            families; port 0 takes any free one.
+            families; port 0 takes any free one. Or a UDP socket that is bound: `stop` closes it.
         handle: see above.
         identity: the server's key pair; without one a fresh one is made at each start, and said in the log.
         trust: which clients are welcome; None: any, and `conn.peer` tells who it is.
         config: see `jsp.Config`.
-        spawn: "default" (no bound), the most greenlets to run at once, or a `gevent.pool.Pool`. When all are busy
-            new connections are refused.
+        spawn: "default" or None (no bound), the most greenlets to run at once, or a `gevent.pool.Pool`. When all are
+            busy new connections are refused.
 
     Attributes:
         address: (host, port) as bound; of the port asked for before `start`.
@@ -66,13 +69,13 @@ class Server:
         config: Config | None = None,
         spawn: str | int | Pool | None = "default",
     ) -> None:
-        self._listener = _parse_listener(listener)
+        self._bound = _bound_socket(listener)
+        self._listener = _parse_listener(listener if self._bound is None else self._bound.getsockname())
         self._handle = handle
         self._identity = identity
         self._trust = trust
         self.config = config or Config()
         self._spawner = Spawner(_make_pool(spawn))
-        self._spawner.changed = self._update_accepting
         self._endpoint: Endpoint | None = None
         self._stopped = Signal()
         self._stopping = False
@@ -97,6 +100,20 @@ class Server:
     @property
     def closed(self) -> bool:
         return self._endpoint is None
+
+    @property
+    def server_host(self) -> str:
+        """The host of `address`."""
+        return str(self.address[0])
+
+    @property
+    def server_port(self) -> int:
+        """The port of `address`."""
+        return int(self.address[1])
+
+    def full(self) -> bool:
+        """Whether new connections are refused because the pool has no room."""
+        return self._spawner.full()
 
     @property
     def identity(self) -> Identity:
@@ -130,11 +147,10 @@ class Server:
             access_key=trust.key if trust is not None else None,
             identity_required=trust is not None and trust.needs_identity,
         )
-        socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET)
+        socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET, bound=self._bound)
         endpoint = Endpoint(socket, self.config, credentials, identity.derive(derive_reset_secret))
         endpoint.accept = self._on_accepted
         self._endpoint = endpoint
-        self._stopping = False
         self.address = socket.address
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
@@ -150,14 +166,36 @@ class Server:
     def stop(self, timeout: float | None = None) -> None:
         """Take no new connections, close the open ones, give handlers `timeout` seconds to end, then kill them.
 
-        Harmless when stopped. Nothing of the server is left afterwards: no greenlet, no socket.
+        `finish` methods then get a second more. Harmless when stopped. Nothing of the server is left afterwards: no
+        greenlet but one that does not end when it is killed, no socket.
         """
         endpoint = self._endpoint
-        if endpoint is None or self._stopping:
+        if self._stopping:
             return
+        if endpoint is not None and endpoint.closed:
+            # A forked child's copy; the server is its parent's.
+            self._endpoint = None
+            return
+        if endpoint is not None and endpoint.hub is not get_hub():
+            raise WrongHub("this server belongs to another thread; stop it there")
         self._stopping = True
-        timeout = self.stop_timeout if timeout is None else timeout
-        deadline = clock.now() + timeout
+        deadline = clock.now() + (self.stop_timeout if timeout is None else timeout)
+        try:
+            if endpoint is not None:
+                self._close_connections(endpoint, deadline)
+            # After a stop that was interrupted there may be handlers, and nothing else.
+            self._spawner.stop(max(0.0, deadline - clock.now()))
+        finally:
+            self._stopping = False
+            if self._bound is not None:
+                self._bound.close()
+                self._bound = None
+            if endpoint is not None:
+                endpoint.close()
+                self._endpoint = None
+                self._stopped.notify()
+
+    def _close_connections(self, endpoint: Endpoint, deadline: float) -> None:
         endpoint.core.accepting = False
         for connection in endpoint.connections():
             if not connection.closed:
@@ -167,10 +205,6 @@ class Server:
             connection.wait_closed(max(0.0, deadline - clock.now()))
         for connection in endpoint.connections():
             connection.abort(int(Code.NO_ERROR), "the server stops")
-        self._spawner.stop(max(0.0, deadline - clock.now()))
-        endpoint.close()
-        self._endpoint = None
-        self._stopped.notify()
 
     close = stop
 
@@ -181,9 +215,12 @@ class Server:
     # --- connections ---------------------------------------------------------------------------------------
 
     def _on_accepted(self, connection: Connection) -> None:
+        if self._spawner.full():
+            # Asked when somebody comes: the pool may be shared, and nobody tells when there is room again.
+            connection.core.close_now(clock.now(), int(Code.REFUSED), "the server is full")
+            return
         connection.on_presented = self._on_presented
-        connection.on_connected = self._on_connected
-        self._update_accepting()
+        connection.on_connected = self.serve
 
     def _on_presented(self, connection: Connection, presented: Presented) -> None:
         if self._trust is None:
@@ -191,14 +228,6 @@ class Server:
         else:
             host, port = connection.remote_address[:2]
             judge(connection, presented, self._trust, f"{host}:{port}")
-
-    def _on_connected(self, connection: Connection) -> None:
-        self.serve(connection)
-        self._update_accepting()
-
-    def _update_accepting(self) -> None:
-        if self._endpoint is not None:
-            self._endpoint.core.accepting = not self._stopping and not self._spawner.full()
 
     def serve(self, connection: Connection) -> None:
         """Run the handler on a new connection."""
@@ -230,8 +259,14 @@ class StreamServer(Server):
     """
 
     def __init__(
-        self, listener: Listener, handle: Callable[[Stream, tuple[Any, ...]], Any] | None = None, **options: Any
+        self,
+        listener: Listener,
+        handle: Callable[[Stream, tuple[Any, ...]], Any] | None = None,
+        backlog: int | None = None,
+        spawn: str | int | Pool | None = "default",
+        **options: Any,
     ) -> None:
+        """As gevent's. `backlog` has no meaning for UDP; `options` are those of `Server`."""
         if handle is None:
             handle = self.handle
         function = handle
@@ -240,7 +275,7 @@ class StreamServer(Server):
             def handle_stream(self, stream: Stream) -> None:
                 function(stream, self.conn.remote_address)
 
-        super().__init__(listener, PerStream, **options)
+        super().__init__(listener, PerStream, spawn=spawn, **options)
 
     def handle(self, stream: Stream, address: tuple[Any, ...]) -> None:
         """Override this, or pass a function to the constructor."""
@@ -257,13 +292,23 @@ def _make_pool(spawn: str | int | Pool | None) -> Pool | None:
     raise LocalError("spawn: 'default', a number of greenlets above 0, or a gevent Pool")
 
 
-def _parse_listener(listener: Listener) -> tuple[str, int]:
+def _bound_socket(listener: Any) -> Any:
+    """`listener` if it is a socket to serve on, None if it is none."""
+    if not hasattr(listener, "getsockname"):
+        return None
+    if listener.family not in (AF_INET, AF_INET6) or listener.type != stdlib_socket.SOCK_DGRAM:
+        raise LocalError(f"cannot listen on {listener!r}: it is not a UDP socket")
+    if not listener.getsockname()[1]:
+        raise LocalError(f"cannot listen on {listener!r}: bind it first")
+    return listener
+
+
+def _parse_listener(listener: Any) -> tuple[str, int]:
     if isinstance(listener, int):
         return "", check_port(listener)
     if isinstance(listener, str):
-        name, colon, number = listener.rpartition(":")
-        if not colon or not number.isdigit():
+        name, _, number = listener.rpartition(":")
+        if not number.isdigit():
             raise LocalError(f"cannot listen on {listener!r}: write HOST:PORT")
-        return name.strip("[]"), check_port(int(number))
-    host, port = listener[0], listener[1]
-    return host, check_port(port)
+        return name.strip("[]"), check_port(number)
+    return listener[0] or "", check_port(listener[1])

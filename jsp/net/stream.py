@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import io
 import socket as stdlib_socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jsp.engine.states import Receiving, Sending
 from jsp.engine.streams import Stream as InnerStream
-from jsp.errors import LocalError, StreamClosed, StreamReset, StreamStopped, Timeout
+from jsp.errors import ForkedConnection, LocalError, StreamClosed, StreamReset, StreamStopped, Timeout
 from jsp.net import clock
 from jsp.net.waiting import Signal
 from jsp.wire.buffer import VARINT_MAX
@@ -71,10 +72,12 @@ class Stream:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.reset(0)
+        # In a forked child there is nothing to close: the connection is its parent's.
+        with suppress(ForkedConnection):
+            if error is None:
+                self.close()
+            else:
+                self.reset(0)
 
     @property
     def connection(self) -> Connection:
@@ -268,14 +271,15 @@ class Stream:
 
     def close(self) -> None:
         """Send the end of the stream and read no more. Waits for files made by `makefile`, as sockets do."""
+        self._connection.check_hub()
         self._closed = True
         if self._io_refs <= 0 and not self._released:
             self._release()
 
     def _release(self, code: int = 0) -> None:
-        self._closed = self._released = True
         connection = self._connection
         connection.check_hub()
+        self._closed = self._released = True
         if self.inner.send is not None and not connection.closed:
             self.inner.send.finish()
         self._stop_reading(code)

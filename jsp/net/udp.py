@@ -7,6 +7,7 @@ listens at the other end is worth telling, and only while connecting.
 from __future__ import annotations
 
 import errno
+import os
 import socket as stdlib_socket
 import struct
 import sys
@@ -47,9 +48,9 @@ _NO_GSO = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT)
 _NO_GSO_ADDRESSES_MAX = 4096
 
 
-def new_socket(family: int, kind: int) -> Any:
-    """A plain socket, whether or not the program is monkey-patched."""
-    return get_original("socket", "socket")(family, kind)
+def new_socket(family: int, kind: int, fd: int | None = None) -> Any:
+    """A plain socket, of a descriptor when that is given, whether or not the program is monkey-patched."""
+    return get_original("socket", "socket")(family, kind, 0, fd)
 
 
 class UdpSocket:
@@ -58,20 +59,22 @@ class UdpSocket:
     refused: set when the kernel reported that nobody listens at the address last sent to.
     """
 
-    def __init__(self, bind: tuple[str, int], family: int, reuse_address: bool = False) -> None:
-        """Bind to `bind`; OSError says why when that fails."""
+    def __init__(self, bind: tuple[str, int], family: int, reuse_address: bool = False, bound: Any = None) -> None:
+        """Bind to `bind`, or duplicate the socket `bound`; OSError says why when that fails."""
         self.family = family
-        self._socket = new_socket(family, stdlib_socket.SOCK_DGRAM)
+        fd = None if bound is None else os.dup(bound.fileno())
+        self._socket = new_socket(family, stdlib_socket.SOCK_DGRAM, fd)
         try:
             self._socket.setblocking(False)
             if reuse_address:
                 self._socket.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
-            if family == AF_INET6:
+            if family == AF_INET6 and bound is None:
                 self._socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 0)
             self._enlarge_buffers()
             self._gro = self._set(_SOL_UDP, _UDP_GRO, 1)
             self._forbid_fragments()
-            self._socket.bind(bind)
+            if bound is None:
+                self._socket.bind(bind)
         except OSError as error:
             self._socket.close()
             raise OSError(error.errno, f"cannot listen on {bind[0] or '*'}:{bind[1]}: {error.strerror}") from None
@@ -238,8 +241,10 @@ def reachable_host(bound: str) -> str:
     return _outward_host(AF_INET, ("192.0.2.1", 9))
 
 
-def check_port(port: int) -> int:
-    """`port` if it can be one."""
-    if not 0 <= port <= 65535:
-        raise LocalError(f"port {port} is not between 0 and 65535")
+def check_port(port: int | str) -> int:
+    """`port` as a number, if it can be one."""
+    if isinstance(port, str) and port.isascii() and port.isdigit():
+        port = int(port)
+    if not isinstance(port, int) or not 0 <= port <= 65535:
+        raise LocalError(f"port {port!r} is not a number between 0 and 65535")
     return port

@@ -26,8 +26,9 @@ class Signal:
         self._waiters.append(waiter)
         timer = None
         if timeout is not None:
+            # update: from now on, not from when the loop last looked at the clock.
             timer = hub.loop.timer(max(timeout, 0.0))
-            timer.start(waiter.switch, _TIMED_OUT)
+            timer.start(waiter.switch, _TIMED_OUT, update=True)
         try:
             return waiter.get() is not _TIMED_OUT
         finally:

@@ -170,7 +170,7 @@ class Client:
         self.connection.check_hub()
         # Raised here wherever this greenlet waits: for room, for the lane, for the answer.
         timer = self._hub.loop.timer(max(limit, 0.0))
-        timer.start(getcurrent().throw, Timeout(f"{method}: no result within {limit:g} s"))
+        timer.start(getcurrent().throw, Timeout(f"{method}: no result within {limit:g} s"), update=True)
         try:
             return self._call(method, args, kwargs)
         finally:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gevent.pool import Pool
+
 from jsp.config import Config
 from jsp.errors import ConnectionClosed, LocalError
 from jsp.net import clock
@@ -39,7 +41,8 @@ class Server(TransportServer):
         listener: as for `jsp.Server`.
         service: a `Service`, or an object or a class with `@jsp.rpc.method` in it; a class is instantiated once.
         spawn: "default": as many methods at once as clients call, at most 1,000 a client; or the most of all clients
-            together. Further calls wait in the order they came.
+            together, as a number or as the size of a `gevent.pool.Pool` (methods run in greenlets of our own). Further
+            calls wait in the order they came.
         debug: send tracebacks of exceptions to clients. They show source lines: not for strangers.
         max_frame: the largest request or reply in bytes, 1 MiB to 1 GiB.
         config: `protocols` and `max_streams` are set for RPC, the rest holds.
@@ -53,7 +56,7 @@ class Server(TransportServer):
         listener: Listener,
         service: Any,
         *,
-        spawn: str | int = "default",
+        spawn: str | int | Pool = "default",
         debug: bool = False,
         max_frame: int = MAX_FRAME,
         config: Config | None = None,
@@ -77,7 +80,7 @@ class Server(TransportServer):
         Harmless when stopped. Nothing of the server is left afterwards but methods that cannot be stopped, and the
         one that calls this, if one does.
         """
-        if not self.started:
+        if not self.started and not self.workers.alive():
             return
         self.workers.spare()
         deadline = clock.now() + (self.stop_timeout if timeout is None else timeout)
@@ -158,9 +161,10 @@ class CallHandler(Handler):
         self._served.lanes.send(SMALL, self._served.refusal(call_id, code, words))
 
 
-def _limit(spawn: str | int) -> int | None:
+def _limit(spawn: str | int | Pool) -> int | None:
     if spawn == "default":
         return None
-    if isinstance(spawn, int) and spawn > 0:
-        return spawn
-    raise LocalError("spawn: 'default' or a number of methods above 0")
+    limit = spawn.size if isinstance(spawn, Pool) else spawn
+    if limit is None or (isinstance(limit, int) and limit > 0):
+        return limit
+    raise LocalError("spawn: 'default', a number of methods above 0, or a gevent Pool")

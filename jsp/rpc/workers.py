@@ -112,6 +112,10 @@ class Workers:
         if call.worker is not None and call.stoppable:
             call.worker.throw(GreenletExit)
 
+    def alive(self) -> bool:
+        """Whether there are greenlets."""
+        return bool(self._busy or self._idle)
+
     def spare(self) -> None:
         """The call that is running here, if there is one, shall not be stopped any more: it is what stops the rest."""
         me = getcurrent()
@@ -124,15 +128,18 @@ class Workers:
         for call in self._backlog:
             call.over = True
         self._backlog.clear()
-        self._wait(timeout)
-        for worker in self._busy:
-            if worker.call is not None:
-                self.cancel(worker.call)
-        for worker in self._idle:
-            get_hub().loop.run_callback(worker.throw, GreenletExit)
-        self._idle.clear()
-        self._wait(_STOP_TIMEOUT)
-        self._stopping = False
+        try:
+            self._wait(timeout)
+            for worker in self._busy:
+                if worker.call is not None:
+                    self.cancel(worker.call)
+            for worker in self._idle:
+                get_hub().loop.run_callback(worker.throw, GreenletExit)
+            self._idle.clear()
+            self._wait(_STOP_TIMEOUT)
+        finally:
+            # The caller may be interrupted, and stop once more.
+            self._stopping = False
 
     def _wait(self, timeout: float) -> None:
         """Wait until all are over but who is asking, for at most `timeout` seconds."""

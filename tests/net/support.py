@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,3 +68,11 @@ def until(condition: Any, timeout: float = 5.0) -> None:
     with gevent.Timeout(timeout):
         while not condition():
             gevent.sleep(0.002)
+
+
+def burn(seconds: float) -> None:
+    """Keep the processor, so that the loop's idea of the time is out of date afterwards."""
+    gevent.sleep(0.001)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass

@@ -9,6 +9,7 @@ import pytest
 from gevent import socket
 
 import jsp
+from jsp.net import client
 from tests.net.support import IDENTITY, OTHER, Echo, leftovers, serving, until
 
 
@@ -51,6 +52,52 @@ def test_silence_is_a_timeout_in_time() -> None:
     assert isinstance(caught.value, TimeoutError)
     assert isinstance(caught.value, OSError)
     assert 0.25 < time.monotonic() - begin < 2
+    silent.close()
+
+
+def test_no_time_is_a_timeout() -> None:
+    with serving() as server:
+        for timeout in (0, -1):
+            with pytest.raises(TimeoutError, match="no time"):
+                jsp.connect(server.url, timeout=timeout)
+
+
+@pytest.mark.parametrize("port", [0, 65536, -1, "http"])
+def test_port_that_is_none(port: object) -> None:
+    with pytest.raises(jsp.LocalError, match="port"):
+        jsp.connect(("127.0.0.1", port), trust=jsp.Trust.anyone())  # type: ignore[arg-type]
+    with pytest.raises(jsp.LocalError, match="port"):
+        jsp.connect(jsp.Address("127.0.0.1", port), trust=jsp.Trust.anyone())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bind_port", [False, True])
+def test_silent_address_does_not_use_up_the_time(monkeypatch: pytest.MonkeyPatch, bind_port: bool) -> None:
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    silent.bind(("127.0.0.1", 0))
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,
+    ):
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        closed, free = one.getsockname(), two.getsockname()
+    gevent.sleep(0.1)
+    before = leftovers()
+    with serving() as server:
+        places = [(2, silent.getsockname()), (2, closed), (2, server.address)]
+        monkeypatch.setattr(client, "_resolve", lambda *_: places)
+        begin = time.monotonic()
+        conn = jsp.connect(("name", 1), trust=jsp.Trust.anyone(), timeout=3, bind=free if bind_port else None)
+        assert time.monotonic() - begin < (2.5 if bind_port else 1.5)
+        conn.ping()
+        conn.close()
+        places.pop()
+        with pytest.raises(jsp.ConnectRefused):
+            jsp.connect(("name", 1), trust=jsp.Trust.anyone(), timeout=0.5)
+        places[:] = [(2, server.address), (2, silent.getsockname())]
+        with pytest.raises(jsp.UnknownPeer):
+            jsp.connect(("name", 1), trust=jsp.Trust.pinned(OTHER.peer_id), timeout=0.5)
+    until(lambda: leftovers() <= before)
     silent.close()
 
 

@@ -9,7 +9,9 @@ import gevent.subprocess
 import pytest
 
 import jsp
-from tests.net.support import IDENTITY, OTHER, Echo, echo_connection, leftovers, serving, until
+from jsp.engine.events import Transmit
+from jsp.errors import Code
+from tests.net.support import IDENTITY, OTHER, Echo, burn, echo_connection, leftovers, serving, until
 
 
 def test_messages_in_every_mode_come_back() -> None:
@@ -34,6 +36,23 @@ def test_recv_times_out_and_can_be_called_again() -> None:
             conn.recv(timeout=0.01)
         conn.send(b"x")
         assert len(conn.recv(timeout=2)) == 1
+
+
+def test_timeouts_count_from_the_call() -> None:
+    class Late(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            stream.recv(1)
+            gevent.sleep(0.05)
+            stream.sendall(b"y")
+
+    with serving(Late) as server, jsp.connect(server.url) as conn:
+        stream = conn.open_stream()
+        stream.sendall(b"x")
+        burn(0.4)
+        stream.settimeout(0.3)
+        assert stream.recv(1) == b"y"
+        burn(0.4)
+        conn.ping(0.3)
 
 
 def test_ping_and_reports() -> None:
@@ -193,9 +212,12 @@ def test_another_thread_is_told_off() -> None:
     with echo_connection() as conn:
         stream = conn.open_stream()
         pool = gevent.get_hub().threadpool
-        for call in (conn.ping, lambda: stream.sendall(b"x"), lambda: conn.send(b"x"), conn.close):
+        calls = (conn.ping, lambda: stream.sendall(b"x"), lambda: conn.send(b"x"), conn.close, conn.wait_closed)
+        for call in (*calls, stream.close):
             with pytest.raises(jsp.WrongHub):
                 pool.apply(call)
+        stream.sendall(b"untouched")
+        assert stream.recv(9) == b"untouched"
 
 
 def test_message_too_large_is_an_oserror_with_the_limit() -> None:
@@ -296,6 +318,23 @@ def test_program_that_ends_with_close_has_said_goodbye() -> None:
         until(lambda: not server.connections(), 2.0)
 
 
+def test_program_that_ends_with_a_close_that_had_to_deliver_has_said_goodbye() -> None:
+    class Sink(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            while stream.recv(1 << 20):
+                pass
+
+    program = (
+        "import jsp, sys\n"
+        "conn = jsp.connect(sys.argv[1])\n"
+        "stream = conn.open_stream(); stream.sendall(bytes(300_000)); stream.close()\n"
+        "conn.close()\n"
+    )
+    with serving(Sink) as server:
+        gevent.subprocess.run([sys.executable, "-c", program, server.url], check=True, timeout=20)
+        until(lambda: not server.connections(), 2.0)
+
+
 def test_reset_code_reaches_a_peer_that_writes() -> None:
     codes: list[int] = []
 
@@ -318,3 +357,44 @@ def test_local_address_is_the_one_in_use() -> None:
     with echo_connection() as conn:
         assert conn.local_address[0] == "127.0.0.1"
         assert conn.paths[0].local[1] > 0
+
+
+def test_a_mistake_in_one_connection_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    with serving() as server, jsp.connect(server.url) as first, jsp.connect(server.url) as second:
+        first.ping()
+        second.ping()
+        broken, sound = server.connections()
+        monkeypatch.setattr(broken, "dispatch", fail)
+        broken.changed()
+        sound.send(b"still here")
+        assert second.recv(timeout=2).data == b"still here"
+        until(lambda: first.closed)
+        assert first.closed_error().code == Code.INTERNAL
+        until(lambda: server.connections() == [sound])
+    assert "a mistake of ours" in caplog.text
+
+
+def test_what_is_due_waits_quietly_for_a_full_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    fired = 0
+    with serving() as server, jsp.connect(server.url) as conn:
+        endpoint = conn._endpoint
+        on_timer = endpoint.on_timer
+
+        def count(shell: jsp.Connection) -> None:
+            nonlocal fired
+            fired += 1
+            on_timer(shell)
+
+        monkeypatch.setattr(endpoint, "on_timer", count)
+        conn.ping()
+        endpoint._unsent = Transmit(conn.remote_address, b"", 1)
+        server.connections()[0].send(b"wants an acknowledgement")
+        gevent.sleep(0.2)
+        assert fired < 20
+        endpoint._on_writable()
+        conn.ping(1.0)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket as stdlib_socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import gevent
 import pytest
+from gevent import socket as gevent_socket
 from gevent.pool import Pool
 
 import jsp
@@ -38,10 +41,38 @@ def test_port_in_use_is_one_clear_line() -> None:
         jsp.Server(("127.0.0.1", server.address[1]), Echo).start()
 
 
-@pytest.mark.parametrize("listener", ["nonsense", "host:port", ("", 70_000), -1])
-def test_bad_listener(listener: object) -> None:
+@pytest.mark.parametrize("listener", ["nonsense", "host:port", ("", 70_000), ("", "http"), -1])
+def test_bad_listener(listener: Any) -> None:
     with pytest.raises(jsp.LocalError):
-        jsp.Server(listener, Echo)  # type: ignore[arg-type]
+        jsp.Server(listener, Echo)
+
+
+@pytest.mark.parametrize("listener", ["0", 0, ":0", ("", "0"), (None, 0), "127.0.0.1:0", ("::1", "0"), "[::1]:0"])
+def test_listener_in_every_form(listener: Any) -> None:
+    with jsp.Server(listener, Echo, identity=IDENTITY) as server, jsp.connect(server.url, timeout=5) as conn:
+        conn.ping()
+        assert (server.server_host, server.server_port) == server.address[:2]
+        assert not server.full()
+
+
+@pytest.mark.parametrize("module", [stdlib_socket, gevent_socket])
+def test_socket_as_listener(module: Any) -> None:
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as unbound, module.socket() as tcp:
+        for wrong in (unbound, tcp):
+            with pytest.raises(jsp.LocalError, match=r"bind it first|not a UDP socket"):
+                jsp.Server(wrong, Echo)
+    bound = module.socket(module.AF_INET, module.SOCK_DGRAM)
+    bound.bind(LOOPBACK)
+    address = bound.getsockname()
+    server = jsp.Server(bound, Echo, identity=IDENTITY)
+    assert server.address == address
+    for _ in range(2):
+        server.start()
+        assert server.address == address
+        with jsp.connect(server.url, timeout=5) as conn:
+            conn.ping()
+        server.stop()
+        assert bound.fileno() == -1
 
 
 def test_plain_callable_has_the_connection_for_its_life() -> None:
@@ -238,6 +269,57 @@ def test_stop_lets_handlers_end_and_then_kills_them() -> None:
         until(lambda: conn.closed)
 
 
+def test_stop_that_is_interrupted_can_be_called_again() -> None:
+    ended: list[bool] = []
+
+    class Long(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            try:
+                gevent.sleep(60)
+            finally:
+                gevent.sleep(0.3)
+                ended.append(True)
+
+    with serving(Long) as server:
+        conn = jsp.connect(server.url)
+        conn.open_stream()
+        conn.ping()
+        with gevent.Timeout(0.1, False):
+            server.stop(10)
+        assert not server.started
+        server.stop(1)
+        assert ended
+        server.start()
+        with jsp.connect(server.url) as again:
+            again.ping()
+        conn.abort()
+
+
+def test_stop_inside_a_handler_does_not_wait_for_it() -> None:
+    took: list[float] = []
+
+    class Last(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            begin = time.monotonic()
+            server.stop(5)
+            took.append(time.monotonic() - begin)
+
+    with serving(Last) as server:
+        conn = jsp.connect(server.url)
+        conn.open_stream()
+        until(lambda: bool(took))
+        assert took[0] < 2
+        assert not server.started
+        conn.abort()
+
+
+def test_server_belongs_to_one_thread() -> None:
+    with serving() as server:
+        with pytest.raises(jsp.WrongHub):
+            gevent.get_hub().threadpool.apply(server.stop)
+        assert server.started
+
+
 def test_stop_tells_the_clients() -> None:
     with serving() as server:
         conn = jsp.connect(server.url)
@@ -252,7 +334,7 @@ def test_stream_server_is_gevents() -> None:
     def handle(stream: jsp.Stream, address: tuple[str, int]) -> None:
         stream.sendall(f"hello {address[0]}: ".encode() + stream.recv(100))
 
-    server = jsp.StreamServer(LOOPBACK, handle, identity=IDENTITY)
+    server = jsp.StreamServer(LOOPBACK, handle, 256, 10, identity=IDENTITY)
     server.start()
     try:
         with jsp.connect(server.url) as conn:
@@ -309,10 +391,17 @@ def test_forked_child_cannot_use_the_parents_connection() -> None:
         "conn = jsp.connect(server.url); s = conn.open_stream(); s.sendall(b'x'); s.recv(1)\n"
         "pid = os.fork()\n"
         "if pid == 0:\n"
-        "    try:\n"
-        "        conn.core.keys.seal.seal_train(conn.core.train.slots, 1, 100, 100, 7, 0, 5)\n"
-        "    except jsp.ForkedConnection: os._exit(33)\n"
-        "    os._exit(1)\n"
+        "    gevent.sleep(0.01)\n"
+        "    with conn, s: pass\n"
+        "    server.stop()\n"
+        "    calls = [lambda: conn.core.keys.seal.seal_train(conn.core.train.slots, 1, 100, 100, 7, 0, 5),\n"
+        "        lambda: s.sendall(b'z'), lambda: s.recv(1), conn.ping, conn.recv, conn.close, s.close]\n"
+        "    for call in calls:\n"
+        "        try: call()\n"
+        "        except jsp.ForkedConnection: continue\n"
+        "        os._exit(1)\n"
+        "    with jsp.Server(('127.0.0.1', 0), E) as own, jsp.connect(own.url) as c: c.ping()\n"
+        "    os._exit(33)\n"
         "status = os.waitpid(pid, 0)[1]\n"
         "s.sendall(b'y'); assert s.recv(1) == b'y'\n"
         "conn.close(); server.stop(); sys.exit(os.waitstatus_to_exitcode(status))\n"
@@ -352,6 +441,9 @@ def test_importing_the_library_patches_and_starts_nothing() -> None:
         "assert before == (socket.socket, threading.Thread, subprocess.Popen)\n"
         "assert 'oqs' not in sys.modules\n"
         "assert threading.active_count() == 1\n"
+        "assert not {'jsp.rpc', 'jsp.transfer'} & set(sys.modules)\n"
+        "assert jsp.rpc.Service and jsp.transfer.push\n"
+        "assert not hasattr(jsp, 'nonsense')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stderr

@@ -135,6 +135,17 @@ def test_timeout_stops_the_method_on_the_server() -> None:
         until(lambda: quiet(client))
 
 
+def test_time_limit_counts_from_the_call() -> None:
+    with pair() as client:
+        client.call("add", 1)
+        # The loop's idea of the time is out of date after this.
+        gevent.sleep(0.001)
+        end = time.monotonic() + 0.4
+        while time.monotonic() < end:
+            pass
+        assert client.call("sleep", 0.05, timeout=0.3) == "slept"
+
+
 def test_default_time_limit() -> None:
     with pair() as client:
         client.timeout = 0.02

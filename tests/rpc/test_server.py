@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.pool import Pool
 
 import jsp
 import jsp.rpc
@@ -96,7 +97,7 @@ def test_a_method_may_stop_the_server() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"spawn": 0}, {"spawn": "many"}, {"max_frame": 10}, {"service": object()}, {"nonsense": 1}],
+    [{"spawn": 0}, {"spawn": "many"}, {"spawn": Pool(0)}, {"max_frame": 10}, {"service": object()}, {"nonsense": 1}],
     ids=lambda o: next(iter(o)),
 )
 def test_arguments_that_make_no_sense(options: dict[str, Any]) -> None:
@@ -153,9 +154,10 @@ def test_methods_that_compute_leave_turns_to_others() -> None:
     assert max(map(len, runs)) <= 8, "a batch of requests was run in one go"
 
 
-def test_spawn_bounds_all_clients_together() -> None:
+@pytest.mark.parametrize("spawn", [3, Pool(3)])
+def test_spawn_bounds_all_clients_together(spawn: Any) -> None:
     bench = Bench()
-    server = jsp.rpc.Server(LOOPBACK, Methods(bench), identity=IDENTITY, spawn=3)
+    server = jsp.rpc.Server(LOOPBACK, Methods(bench), identity=IDENTITY, spawn=spawn)
     with server, jsp.rpc.connect(server.url) as one, jsp.rpc.connect(server.url) as two:
         futures = [client.submit("wait", str(i)) for i in range(4) for client in (one, two)]
         until(lambda: bench.running == 3)
