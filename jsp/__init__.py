@@ -7,6 +7,7 @@ ten lines; docs/ has the rest.
 
 from typing import TYPE_CHECKING
 
+from jsp import compiled as compiled  # first: it decides which modules the next lines find
 from jsp.config import Config
 from jsp.crypto.identity import Identity, PeerId
 from jsp.engine.message import BEST_EFFORT, RELIABLE, Message, PartiallyReliable

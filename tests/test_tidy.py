@@ -128,6 +128,23 @@ def test_hot_modules_are_marked_and_slotted() -> None:
                 assert slots, f"{name_of(path)}: class {node.name} has no __slots__"
 
 
+def test_c_types_and_sources_agree() -> None:
+    """The list of compiled modules, the headers that mark them, their .pxd, and attributes against `__slots__`."""
+    listed = set(re.findall(r'name = "(jsp\.[\w.]+)", sources', (ROOT / "pyproject.toml").read_text()))
+    marked = {p for p in SOURCES if p.read_text().startswith("# cython:")}
+    assert {".".join(p.relative_to(ROOT).with_suffix("").parts) for p in marked} == listed
+    for path in marked:
+        types = path.with_suffix(".pxd").read_text()
+        declared = {
+            name: set(re.findall(r"^    cdef [^(\n]*?(\w+)$", body, re.M))
+            for name, body in re.findall(r"^cdef class (\w+)[^\n]*:\n(.*?)(?=^\S|\Z)", types, re.M | re.S)
+        }
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and node.name in declared:
+                slots = [s for s in node.body if isinstance(s, ast.Assign) and ast.unparse(s.targets[0]) == "__slots__"]
+                assert set(ast.literal_eval(slots[0].value)) == declared[node.name], f"{name_of(path)}: {node.name}"
+
+
 def test_documents_are_there() -> None:
     for name in ("README.md", "LICENSE", "CHANGELOG.md", "docs/spec.md", "docs/architecture.md", ".ci/run"):
         assert (ROOT / name).exists(), name

@@ -33,6 +33,7 @@ from typing import NoReturn, Protocol
 import gevent
 
 import jsp
+from jsp.compiled import is_compiled
 from jsp.crypto.handshake import Presented
 from jsp.errors import ProtocolViolation
 from jsp.net.interrupts import orderly_interrupts
@@ -97,7 +98,8 @@ def add_common_arguments(parser: argparse.ArgumentParser, *, json_help: str | No
     # Suppressed defaults: given before or after the name of a command, they count.
     suppress = argparse.SUPPRESS
     parser.add_argument("--debug", action="store_true", default=suppress, help="show tracebacks and debug messages")
-    version = f"%(prog)s {jsp.__version__}"
+    kind = "compiled" if is_compiled() else "pure Python"
+    version = f"%(prog)s {jsp.__version__} ({kind})"
     parser.add_argument("--version", action="version", version=version)
     if json_help is not None:
         parser.add_argument("--json", action="store_true", default=suppress, help=json_help)

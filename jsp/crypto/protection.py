@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The packet seal: AEAD, header protection and key update, a train of packets at a time (spec section 7).
 
 `LongKeys` seal single packets of the handshake, whose headers are clear. `ShortKeys` hold one direction of the
@@ -14,6 +14,8 @@ import os
 
 from cryptography.exceptions import InvalidTag
 
+import jsp.wire.memory as memory
+import jsp.wire.packet as packet
 from jsp.crypto.guard import check_fork
 from jsp.crypto.kdf import expand_label
 from jsp.crypto.suites import (
@@ -27,17 +29,19 @@ from jsp.crypto.suites import (
 )
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire.buffer import PacketBuffer
-from jsp.wire.packet import SAMPLE_OFFSET, SHORT_MASK, SHORT_PHASE, SHORT_PN4, SHORT_RESERVED, TAG_SIZE, decode_number
+from jsp.wire.packet import SAMPLE_OFFSET, SHORT_MASK, SHORT_PHASE, SHORT_PN4, SHORT_RESERVED, TAG_SIZE
 
 _TAG = TAG_SIZE
 _MASK = SHORT_MASK
 _PN4 = SHORT_PN4
 _PHASE = SHORT_PHASE
 _RESERVED = SHORT_RESERVED
+_SAMPLE = SAMPLE_OFFSET
 
 # A train or receive batch holds at most this many packets (64 KiB of the smallest ones would be more; GSO and
 # GRO stop at 128).
 BATCH_MAX = 128
+_BATCH_MAX = BATCH_MAX
 
 
 class LongKeys:
@@ -73,13 +77,16 @@ class LongKeys:
 class Generation:
     """The keys of one key phase in one direction."""
 
-    __slots__ = ("aead", "iv", "secret", "suite")
+    __slots__ = ("aead", "iv_high", "iv_low", "secret", "suite")
 
     def __init__(self, suite: int, secret: bytes) -> None:
         self.suite = suite
         self.secret = secret
         self.aead = make_aead(suite, expand_label(secret, b"key", b"", KEY_SIZE))
-        self.iv = int.from_bytes(expand_label(secret, b"iv", b"", IV_SIZE), "big")
+        # The nonce is iv XOR (path id, packet number): its first 4 and its last 8 bytes as numbers.
+        iv = expand_label(secret, b"iv", b"", IV_SIZE)
+        self.iv_high = int.from_bytes(iv[:4], "big")
+        self.iv_low = int.from_bytes(iv[4:], "big")
 
     def __repr__(self) -> str:
         return "<Generation>"
@@ -142,17 +149,16 @@ class SealKeys:
         check_fork(self._owner)
         generation = self._generation
         encrypt_into = generation.aead.encrypt_into
-        iv = generation.iv
+        iv = generation.iv_low
         nonce = self._nonce
-        nonce[:4] = ((iv >> 64) ^ path_id).to_bytes(4, "big")
-        iv &= 0xFFFFFFFFFFFFFFFF
+        nonce[:4] = (generation.iv_high ^ path_id).to_bytes(4, "big")
         start = 0
         for _ in range(count):
             stop = start + segment
             if stop > end:
                 stop = end
             header, plain, sealed = slots.spans(start, start + header_size, stop - _TAG)
-            nonce[4:] = (iv ^ number).to_bytes(8, "big")
+            memory.put_u64(nonce, 4, iv ^ number)
             encrypt_into(nonce, plain, header, sealed)
             number += 1
             start = stop
@@ -163,14 +169,9 @@ class SealKeys:
     def _mask(self, data: bytearray, count: int, segment: int, header_size: int) -> None:
         four = data[0] & _PN4
         number_at = header_size - (4 if four else 2)
-        sample = number_at + SAMPLE_OFFSET
+        sample = number_at + _SAMPLE
         masks = self._masks
-        if count == 1:
-            self._masker.update_into(data[sample : sample + 16], masks)
-        else:
-            last = count * segment
-            samples = b"".join([data[i : i + 16] for i in range(sample, last, segment)])
-            self._masker.update_into(samples, masks)
+        self._masker.update_into(memory.gather(data, sample, segment, count), masks)
         start = 0
         j = 0
         for _ in range(count):
@@ -228,20 +229,16 @@ class OpenKeys:
         path. Returns (number, plaintext start, plaintext end) of those that authenticate, in order.
         """
         data = slots.data
-        least = number_at + SAMPLE_OFFSET + 16
+        least = number_at + _SAMPLE + 16
         if end - start > segment and (end - start) % segment and (end - start) % segment < least:
             end -= (end - start) % segment
         if end - start < least or segment < least:
             return []
-        sample = number_at + SAMPLE_OFFSET
+        count = -(-(end - start) // segment)
+        if count > _BATCH_MAX:
+            return []
         masks = self._masks
-        if end - start <= segment:
-            self._masker.update_into(data[start + sample : start + sample + 16], masks)
-        else:
-            samples = b"".join([data[i : i + 16] for i in range(start + sample, end, segment)])
-            if len(samples) > BATCH_MAX * 16:
-                return []
-            self._masker.update_into(samples, masks)
+        self._masker.update_into(memory.gather(data, start + number_at + _SAMPLE, segment, count), masks)
         opened: list[tuple[int, int, int]] = []
         j = 0
         while start < end:
@@ -253,11 +250,11 @@ class OpenKeys:
             truncated = ((data[at] ^ masks[j + 1]) << 8) | (data[at + 1] ^ masks[j + 2])
             if first & _PN4:
                 truncated = (truncated << 16) | ((data[at + 2] ^ masks[j + 3]) << 8) | (data[at + 3] ^ masks[j + 4])
-                number = decode_number(truncated, 32, largest)
+                number = packet.decode_number(truncated, 32, largest)
                 body = at + 4
                 data[at:body] = truncated.to_bytes(4, "big")
             else:
-                number = decode_number(truncated, 16, largest)
+                number = packet.decode_number(truncated, 16, largest)
                 body = at + 2
                 data[at] = truncated >> 8
                 data[at + 1] = truncated & 255
@@ -280,10 +277,9 @@ class OpenKeys:
             if other is None:
                 return False
             generation = other
-        iv = generation.iv
         nonce = self._nonce
-        nonce[:4] = ((iv >> 64) ^ path_id).to_bytes(4, "big")
-        nonce[4:] = ((iv & 0xFFFFFFFFFFFFFFFF) ^ number).to_bytes(8, "big")
+        memory.put_u64(nonce, 0, (generation.iv_high ^ path_id) << 32)
+        memory.put_u64(nonce, 4, generation.iv_low ^ number)
         try:
             generation.aead.decrypt_into(nonce, sealed, header, plain)
         except InvalidTag:

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Puts pieces that arrive in any order back in order (streams, CRYPTO data).
 
 In-order bytes go to the end of one bytearray, which is cheap to take from the front. Pieces ahead of a gap wait
@@ -9,6 +9,8 @@ not of packets. How many bytes may wait is flow control's affair; how many fragm
 from __future__ import annotations
 
 from bisect import bisect_right
+
+import jsp.wire.memory as memory
 
 # A neighbour on the right that is larger than this stays where it is. Moving it behind each byte that a peer chooses
 # to send just before it would cost the peer a packet and us a window's copying, 150 times a packet.
@@ -43,7 +45,7 @@ class Assembler:
         start += self.next - offset
         if start >= stop:
             return
-        self.ready += data[start:stop]
+        memory.append(self.ready, data, start, stop)
         self.next += stop - start
         if self._starts:
             self._join()

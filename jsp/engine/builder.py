@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """A train of 1-RTT packets under construction (spec section 7.4).
 
 Packets lie back to back in one kept buffer, all of one size but the last, so that one system call sends them and
@@ -19,6 +19,7 @@ from jsp.wire.buffer import DATAGRAM_MAX, PacketBuffer, Writer
 from jsp.wire.packet import SAMPLE_OFFSET, SHORT_FIRST, SHORT_PHASE, SHORT_PN4, TAG_SIZE
 
 _TAG = TAG_SIZE
+_SAMPLE = SAMPLE_OFFSET
 _TRAIN_MAX = 65_000  # GSO takes less than 64 KiB in one call
 _PACKETS_MAX = min(64, BATCH_MAX)  # UDP_MAX_SEGMENTS of older kernels
 
@@ -34,8 +35,9 @@ class Train(Writer):
     """
 
     __slots__ = (
-        "_eliciting", "_first_number", "_header_size", "_limit", "_number", "_number_size", "_open", "_prefix",
-        "_segment", "_start", "_time", "_tokens", "capacity", "count", "runs", "slots",
+        "_a", "_b", "_eliciting", "_first_number", "_header_size", "_limit", "_number", "_number_size", "_open",
+        "_owner", "_prefix", "_run", "_run_owner", "_run_start", "_run_stop", "_segment", "_start", "_time", "_tokens",
+        "capacity", "count", "runs", "slots",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -45,6 +47,15 @@ class Train(Writer):
         self.count = 0
         self.capacity = 0
         self._tokens: list[Token] = []
+        # The packet's only token while that is a range: kept apart, for nearly all packets are like that.
+        self._owner: Owner | None = None
+        self._a = 0
+        self._b = 0
+        # The last record while it may go on: its token is made when it is over.
+        self._run: SentRun | None = None
+        self._run_owner: Owner | None = None
+        self._run_start = 0
+        self._run_stop = 0
         self._eliciting = False
         self._open = False
         self._start = 0
@@ -72,6 +83,8 @@ class Train(Writer):
         self.capacity = datagram - self._header_size - _TAG
         self.count = 0
         self.runs.clear()
+        self._tokens = []
+        self._run = self._run_owner = None
         self.pos = self.end = 0
         self._start = 0
         self._open_packet()
@@ -92,19 +105,36 @@ class Train(Writer):
             buffer[at : at + 4] = (number & 0xFFFFFFFF).to_bytes(4, "big")
         self.pos = start + self._header_size
         self.end = start + self._segment - _TAG
-        self._tokens = []
+        self._owner = None
         self._eliciting = False
         self._open = True
         return True
 
     def note(self, owner: Owner, a: Any, b: Any) -> None:
         """The frame just written asks for an acknowledgement; `owner` hears what becomes of it."""
-        self._tokens.append((owner, a, b))
+        self.note_quietly(owner, a, b)
         self._eliciting = True
 
     def note_quietly(self, owner: Owner, a: Any, b: Any) -> None:
         """The frame just written asks for no acknowledgement; `owner` hears of one that the packet gets anyway."""
+        self._keep_range()
         self._tokens.append((owner, a, b))
+
+    def note_range(self, owner: Owner, start: int, stop: int) -> None:
+        """Like `note`, for a piece of something that is sent in order: the next piece may share this one's record."""
+        self._eliciting = True
+        if self._owner is None and not self._tokens:
+            self._owner = owner
+            self._a = start
+            self._b = stop
+        else:
+            self._keep_range()
+            self._tokens.append((owner, start, stop))
+
+    def _keep_range(self) -> None:
+        if self._owner is not None:
+            self._tokens.append((self._owner, self._a, self._b))
+            self._owner = None
 
     def has_eliciting(self) -> bool:
         """Whether the packet under construction asks for an acknowledgement."""
@@ -131,7 +161,7 @@ class Train(Writer):
             self.pos = start
             return False
         # SPEC 7.3: the sample must lie inside the packet.
-        least = start + self._header_size - self._number_size + SAMPLE_OFFSET
+        least = start + self._header_size - self._number_size + _SAMPLE
         while pos < least:
             self.buffer[pos] = 0
             pos += 1
@@ -140,6 +170,8 @@ class Train(Writer):
         self.pos = self.end = pos
         if self._eliciting:
             self._record(size)
+        elif self._tokens:
+            self._tokens = []
         self.count += 1
         self._number += 1
         if size < self._segment:
@@ -150,27 +182,36 @@ class Train(Writer):
         return True
 
     def _record(self, size: int) -> None:
-        tokens = self._tokens
-        if self.runs and len(tokens) == len(self.runs[-1].tokens) == 1:
-            run = self.runs[-1]
-            owner, a, b = tokens[0]
-            last = run.tokens[0]
+        run = self._run
+        owner = self._owner
+        if run is not None and owner is not None and owner is self._run_owner and self._a == self._run_stop:
             # The same owner's next piece, of the same width: one record for all.
+            step = run.step if run.count > 1 else self._a - self._run_start
             if (
-                last[0] is owner
-                and last[2] == a
-                and type(a) is int
+                self._b - self._a <= step
+                and self._a - self._run_start == step * run.count
                 and run.size == self._segment
                 and run.first + run.count == self._number
             ):
-                step = run.step if run.count > 1 else a - last[1]
-                if b - a <= step and a - last[1] == step * run.count:
-                    run.tokens = ((owner, last[1], b),)
-                    run.step = step
-                    run.count += 1
-                    run.total += size
-                    return
-        self.runs.append(SentRun(self._number, 1, size, size, self._time, tokens))
+                self._run_stop = self._b
+                run.step = step
+                run.count += 1
+                run.total += size
+                return
+        self._end_run()
+        run = SentRun(self._number, 1, size, size, self._time, self._tokens)
+        self.runs.append(run)
+        self._tokens = []
+        if owner is not None:
+            self._run = run
+            self._run_owner = owner
+            self._run_start = self._a
+            self._run_stop = self._b
+
+    def _end_run(self) -> None:
+        if self._run is not None and self._run_owner is not None:
+            self._run.tokens = ((self._run_owner, self._run_start, self._run_stop),)
+            self._run = self._run_owner = None
 
     def pad_to(self, size: int) -> None:
         """Fill the open packet with PADDING until its datagram has `size` bytes."""
@@ -182,6 +223,7 @@ class Train(Writer):
     def seal(self, keys: SealKeys, path_id: int) -> int:
         """Finish the last packet and protect all. Returns the train's size, 0 when it is empty."""
         self._finish()
+        self._end_run()
         if self.count:
             keys.seal_train(
                 self.slots, self.count, self._segment, self.pos, self._header_size, path_id, self._first_number

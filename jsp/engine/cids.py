@@ -7,12 +7,11 @@ retires the old one when it changes to a new one, or when it is told to.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from jsp.config import LIMITS
+from jsp.engine.builder import Train
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire import frames
-from jsp.wire.buffer import Writer
 from jsp.wire.frames import push_frame, push_new_cid
 from jsp.wire.ranges import RangeSet
 
@@ -50,15 +49,15 @@ class LocalCids:
     def has_frames(self) -> bool:
         return bool(self._pending)
 
-    def write_frames(self, w: Writer, note: Callable[[Any, int, int], None]) -> None:
+    def write_frames(self, train: Train) -> None:
         """NEW_CID for every id the peer has not been told of."""
         while self._pending:
             sequence = self._pending[0]
             cid = self.active.get(sequence)
             if cid is not None:
-                if not push_new_cid(w, self._path_id, sequence, 0, cid, self._tokens[sequence]):
+                if not push_new_cid(train, self._path_id, sequence, 0, cid, self._tokens[sequence]):
                     return
-                note(self, sequence, 0)
+                train.note(self, sequence, 0)
                 self._told = max(self._told, sequence + 1)
             del self._pending[0]
 
@@ -167,12 +166,12 @@ class RemoteCids:
     def has_frames(self) -> bool:
         return bool(self._to_retire)
 
-    def write_frames(self, w: Writer, note: Callable[[Any, int, int], None]) -> None:
+    def write_frames(self, train: Train) -> None:
         """RETIRE_CID for every id given up."""
         while self._to_retire:
-            if not push_frame(w, frames.RETIRE_CID, self._path_id, self._to_retire[0]):
+            if not push_frame(train, frames.RETIRE_CID, self._path_id, self._to_retire[0]):
                 return
-            note(self, self._to_retire.pop(0), 0)
+            train.note(self, self._to_retire.pop(0), 0)
 
     def on_acked(self, sequence: int, _: int) -> None:
         """The retirement arrived."""

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """One connection: builds the parts, offers the five verbs and the owner's commands.
 
 Who does the work: `inbound` and `outbound` walk packets, `keying` the handshake, `path` addresses and recovery,
@@ -49,10 +50,11 @@ _ROTATE_AFTER_S = 60.0
 
 
 class Host(Protocol):
-    """What a connection needs of the endpoint it lives in. `train` and `reader` are shared working space."""
+    """What a connection needs of the endpoint it lives in. The first three are shared working space."""
 
     train: Train
     reader: Reader
+    stream_frame: frames.StreamFrame
     cid_size: int
 
     def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
@@ -80,7 +82,7 @@ class ConnectionCore:
         "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard", "last_sent",
         "lifecycle", "local_params", "negotiated", "original_dcid", "paths",
         "peer_cid_limit", "peer_id", "protocol", "reader", "recv_messages", "remote_params", "scheduler", "scid",
-        "send_messages", "server", "server_name", "streams", "timers", "token", "train", "window",
+        "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "window",
         "__weakref__",
     )  # fmt: skip
 
@@ -108,8 +110,7 @@ class ConnectionCore:
         self.original_dcid = odcid
         self._host = host
         self.cid_size = host.cid_size
-        self.train = host.train
-        self.reader = host.reader
+        self.train, self.reader, self.stream_frame = host.train, host.reader, host.stream_frame
         self.events: deque[Event] = deque()
         self.lifecycle = Lifecycle(self.events)
         self.timers = TimerTable()

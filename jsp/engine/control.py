@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The connection's own control frames: HANDSHAKE_DONE, MAX_DATA, the BLOCKED frames, PING (spec section 9)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """What each timer of a connection means, and when it is due (spec section 10.3).
 
 Functions over a connection. Activity does not touch timers: it stores when it happened, and a timer that fires

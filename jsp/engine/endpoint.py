@@ -21,7 +21,7 @@ from jsp.engine.events import Closed, Endpoint, Received, Transmit
 from jsp.engine.states import Moved, State
 from jsp.errors import BadPacket, Code
 from jsp.wire.buffer import PacketBuffer, Reader
-from jsp.wire.frames import RESET_TOKEN_SIZE
+from jsp.wire.frames import RESET_TOKEN_SIZE, StreamFrame
 from jsp.wire.packet import (
     INITIAL_DATAGRAM_MIN,
     INITIAL_DCID_MIN,
@@ -66,6 +66,7 @@ class EndpointCore:
         self.dropped = 0
         self.train = Train()
         self.reader = Reader()
+        self.stream_frame = StreamFrame()
         self.cid_size = config.connection_id_size
         self._entropy = entropy
         self._scratch = PacketBuffer()

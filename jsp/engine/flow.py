@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Credit: how much may be sent, how much may come (spec section 8.3; RFC 9000 section 4).
 
 `SendCredit` is what the peer allows us. `ReceiveWindow` is what we allow the peer: it moves only with what the

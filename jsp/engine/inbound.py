@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Packets in: open them, walk their frames, hand each frame to its owner (spec section 9).
 
 No state of its own: everything a frame changes belongs to a part of the connection. Frame permission is a table
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import jsp.wire.frames as frames
 from jsp.config import LIMITS
 from jsp.engine import establish
 from jsp.engine.events import Endpoint, MessagesReadable, PathChanged, Received
 from jsp.engine.path import Path
 from jsp.errors import BadPacket, Code, ProtocolViolation
-from jsp.wire import frames
 from jsp.wire.buffer import PacketBuffer, Reader
 from jsp.wire.frames import APPLICATION, HANDSHAKE, INITIAL, PERMITTED
 from jsp.wire.packet import TYPE_HANDSHAKE, TYPE_INITIAL, LongHeader
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _STREAM = frames.STREAM
 _STREAM_LAST = frames.STREAM_LAST
-_STREAM_FIN = frames.STREAM_FIN
 _ACK = frames.ACK
 _ACK_ECN = frames.ACK_ECN
 _PADDING = frames.PADDING
@@ -33,6 +32,7 @@ _MESSAGE = frames.MESSAGE
 _ABANDON = frames.MESSAGE_ABANDON
 _SKIPPABLE = frames.SKIPPABLE
 _APPLICATION = APPLICATION
+_PERMITTED = PERMITTED
 
 # What `walk` found in a packet.
 ELICITING = 1
@@ -139,6 +139,7 @@ def walk(
         raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "packet without frames")
     reader = conn.reader
     reader.reset(data, pos, end)
+    stream = conn.stream_frame
     found = 0
     kind = -1
     try:
@@ -152,12 +153,12 @@ def walk(
                 found |= ELICITING | NOT_PROBING
                 conn.spend_control(1)
                 continue
-            if not PERMITTED[kind] >> level & 1:
+            if not _PERMITTED[kind] >> level & 1:
                 raise ProtocolViolation(Code.PROTOCOL_VIOLATION, f"frame {kind:#x} at level {level}")
             reader.pos += 1
             if _STREAM <= kind <= _STREAM_LAST:
-                stream_id, offset, start, stop = frames.parse_stream(reader, kind)
-                conn.streams.on_data(stream_id, offset, data, start, stop, kind & _STREAM_FIN != 0)
+                frames.parse_stream(reader, kind, stream)
+                conn.streams.on_data(stream.id, stream.offset, data, stream.start, stream.stop, stream.fin)
                 found |= ELICITING | NOT_PROBING
             elif kind == _ACK or kind == _ACK_ECN:
                 _on_ack(conn, path, level, frames.parse_ack(reader, kind == _ACK_ECN), now)
@@ -267,7 +268,8 @@ def _on_blocked(
 ) -> None:
     """The peer waits for credit, or for a stream: it gets what there is."""
     if kind == frames.STREAM_DATA_BLOCKED:
-        conn.streams.on_blocked(*frames.parse_two(r))
+        stream_id, limit = frames.parse_two(r)
+        conn.streams.on_blocked(stream_id, limit)
         return
     limit = r.pull_varint()
     if kind == frames.DATA_BLOCKED:

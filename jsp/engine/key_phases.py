@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The 1-RTT keys of a connection and their renewal (spec section 7.5; RFC 9001 section 6)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """How a connection ends (spec section 4.4; RFC 9000 section 10).
 
 The state, and what is said when closing: which levels still have to carry CLOSE, with which code, and how often

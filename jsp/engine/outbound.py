@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Packets out: decide what may leave now, let the owners of frames write, in order (spec section 10.1).
 
 Keeps no state. One call makes one train (or one datagram of the handshake); the caller sends it and asks again
@@ -236,8 +236,8 @@ def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -
         return False
     # Connection ids are wanted only when something changes.
     for other in conn.paths.values():
-        other.local_cids.write_frames(train, train.note)
-        other.remote_cids.write_frames(train, train.note)
+        other.local_cids.write_frames(train)
+        other.remote_cids.write_frames(train)
         if other.local_cids.has_frames() or other.remote_cids.has_frames():
             return False
     return True

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """One path: everything that belongs to a way of reaching the peer (spec section 4).
 
 Addresses, connection ids, packet number space, recovery state, datagram size, and whether the peer has proven

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Messages on their way in: reassembly, order, nothing twice (spec section 8.4).
 
 Reliable and partially reliable messages are charged to the connection's window when they come (each its size and
@@ -77,6 +77,7 @@ class RecvMessages:
     """All incoming messages of a connection.
 
     Attributes:
+        partial: those under reassembly but the best-effort ones, by id.
         ready: whole messages to be read, with what each gives back to the window.
         signalled: whether the owner was told of them.
         dropped: best-effort messages given up for want of room or time.
@@ -84,14 +85,14 @@ class RecvMessages:
 
     __slots__ = (
         "_abandoned", "_best_effort", "_best_effort_bytes", "_best_effort_order", "_delivered", "_max_message",
-        "_next_order", "_partial", "_queue_limit", "_waiting", "_window", "dropped", "ready", "signalled",
+        "_next_order", "_queue_limit", "_waiting", "_window", "dropped", "partial", "ready", "signalled",
     )  # fmt: skip
 
     def __init__(self, config: Config, window: ReceiveWindow) -> None:
         self._max_message = config.max_message
         self._queue_limit = config.best_effort_queue
         self._window = window
-        self._partial: dict[int, InMessage] = {}
+        self.partial: dict[int, InMessage] = {}
         self._delivered = RangeSet()
         self._next_order = 0
         # order -> (message, bytes it gives back)
@@ -121,15 +122,15 @@ class RecvMessages:
     def _on_reliable(self, frame: MessageFrame, data: bytearray, total: int) -> None:
         if frame.id in self._delivered:
             return
-        partial = self._partial.get(frame.id)
+        partial = self.partial.get(frame.id)
         if frame.total < 0 and partial is None:
             self._window.on_received(total + LIMITS.message_overhead)
             self._deliver(frame, bytes(data[frame.start : frame.stop]))
             return
         if partial is None:
-            if len(self._partial) >= LIMITS.partial_messages:
+            if len(self.partial) >= LIMITS.partial_messages:
                 raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many messages at once")
-            partial = self._partial[frame.id] = InMessage(total, 0.0)
+            partial = self.partial[frame.id] = InMessage(total, 0.0)
             self._window.on_received(LIMITS.message_overhead)
         if partial.total != total:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "a message changed its size")
@@ -142,7 +143,7 @@ class RecvMessages:
         self._window.on_fragments(len(partial.got) - gaps)
         if partial.got.covers(0, total):
             self._window.on_fragments(-len(partial.got))
-            del self._partial[frame.id]
+            del self.partial[frame.id]
             self._deliver(frame, bytes(partial.data))
 
     def _deliver(self, frame: MessageFrame, content: bytes) -> None:
@@ -178,7 +179,7 @@ class RecvMessages:
         if message_id in self._delivered:
             return False
         self._note_delivered(message_id)
-        partial = self._partial.pop(message_id, None)
+        partial = self.partial.pop(message_id, None)
         if sent != _NOT_OPENED:
             # The peer's credit went down by all it sent: account for the same, then give it back.
             seen = 0

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The receiving half of a stream: reassembly, final size, window (spec section 8.2)."""
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from jsp.wire.buffer import Writer
 from jsp.wire.frames import push_frame
 
 _UNKNOWN = -1
+
+# Looking a member up in its class costs more than a comparison of it.
+_OPEN = Receiving.OPEN
+_SIZE_KNOWN = Receiving.SIZE_KNOWN
+_STOPPED = Receiving.STOPPED
 
 # What a control frame of a stream was, for its token.
 STOP_TOKEN = 0
@@ -55,24 +60,20 @@ class RecvStream:
         if grown > 0:
             self.window.on_received(grown)
             self._connection.on_received(grown)
-        if self.state is Receiving.STOPPED:
+        if self.state is _STOPPED:
             self._consume_all()
             if fin:
                 self.state = move(RECEIVING, self.state, ReceiveMoved.CONSUMED)
             return False
-        if self.state is not Receiving.OPEN and self.state is not Receiving.SIZE_KNOWN:
+        if self.state is not _OPEN and self.state is not _SIZE_KNOWN:
             return False
         assembler = self._assembler
         before = assembler.next
-        if offset == before and not assembler.gaps():
-            assembler.ready += data[start:stop]
-            assembler.next = end
-        else:
-            gaps = assembler.gaps()
-            assembler.insert(offset, data, start, stop)
-            if assembler.gaps() != gaps:
-                self._connection.on_fragments(assembler.gaps() - gaps)
-        if fin and self.state is Receiving.OPEN:
+        gaps = assembler.gaps()
+        assembler.insert(offset, data, start, stop)
+        if assembler.gaps() != gaps:
+            self._connection.on_fragments(assembler.gaps() - gaps)
+        if fin and self.state is _OPEN:
             self.state = move(RECEIVING, self.state, ReceiveMoved.FIN)
         return assembler.next > before or (fin and assembler.next == self.final_size)
 
@@ -147,7 +148,7 @@ class RecvStream:
         if size:
             self.window.on_read(size)
             self._connection.on_read(size)
-        if self.state is Receiving.SIZE_KNOWN and self.at_end():
+        if self.state is _SIZE_KNOWN and self.at_end():
             self.state = move(RECEIVING, self.state, ReceiveMoved.CONSUMED)
 
     def take_reset(self) -> int:

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Whose turn it is: streams and messages that have something to send, by urgency (spec section 8.5).
 
 Urgency 0 goes before 1, and so on; inside one urgency senders take turns, a train each. A sender that runs out

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Bytes on their way out: written, sent, lost, acknowledged. Serves streams and the handshake's CRYPTO data.
 
 Large writes are kept as they come (immutable, so without a copy), small ones gather in a bytearray. Bytes leave
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+import jsp.wire.memory as memory
 from jsp.wire.ranges import RangeSet
 
 # Writes from this size on are kept as their own chunk.
@@ -54,14 +55,15 @@ class SendBuffer:
 
     def copy_to(self, buffer: bytearray, pos: int, offset: int, size: int) -> None:
         """Write `size` bytes from `offset` on into `buffer` at `pos`."""
-        i = bisect_right(self._starts, offset) - 1
+        # Mostly the first chunk, for what was acknowledged is gone.
+        i = bisect_right(self._starts, offset) - 1 if len(self._starts) > 1 else 0
         while size:
             chunk = self._chunks[i]
             at = offset - self._starts[i]
             n = len(chunk) - at
             if n > size:
                 n = size
-            buffer[pos : pos + n] = chunk[at : at + n]
+            memory.copy(buffer, pos, chunk, at, n)
             pos += n
             offset += n
             size -= n

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Messages on their way out (spec section 8.4).
 
 A message that fits a packet goes in one frame, a larger one in fragments. What is lost goes again until the
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 
+import jsp.wire.memory as memory
 from jsp.config import LIMITS
 from jsp.engine.builder import Train
 from jsp.engine.flow import SendCredit
@@ -278,7 +279,8 @@ class SendMessages:
             train.push_varint(start)
             train.push_varint(total)
         train.push_varint(size)
-        train.push_bytes(message.data[start : start + size])
+        memory.copy(train.buffer, train.pos, message.data, start, size)
+        train.pos += size
         return start + size
 
     def _id_of(self, message: OutMessage) -> int:

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The sending half of a stream: what is written, sent, lost, acknowledged, and its end (spec section 8.2).
 
 The end is one virtual byte behind the last: a range that reaches `final_size + 1` carries FIN. So the ledger's
@@ -13,13 +13,17 @@ from jsp.engine.scheduler import Scheduler
 from jsp.engine.send_buffer import SendBuffer
 from jsp.engine.states import SENDING, Sending, SendMoved, can_move, move
 from jsp.wire import frames
-from jsp.wire.buffer import Writer, encode_varint, varint_size
+from jsp.wire.buffer import Writer, varint_size
 from jsp.wire.frames import push_frame
 
 _STREAM = frames.STREAM
 _FIN = frames.STREAM_FIN
 _LEN = frames.STREAM_LEN
 _OFF = frames.STREAM_OFF
+
+# Looking a member up in its class costs more than a comparison of it.
+_OPEN = Sending.OPEN
+_FINISHING = Sending.FINISHING
 
 
 class SendStream:
@@ -33,7 +37,7 @@ class SendStream:
     """
 
     __slots__ = (
-        "_announce", "_connection_credit", "_id_bytes", "_reset_code", "_reset_due", "_scheduler", "buffer", "credit",
+        "_announce", "_connection_credit", "_id_size", "_reset_code", "_reset_due", "_scheduler", "buffer", "credit",
         "id", "queued", "state", "stop_code", "urgency",
     )  # fmt: skip
 
@@ -47,7 +51,7 @@ class SendStream:
         self.stop_code = -1
         self._connection_credit = connection_credit
         self._scheduler = scheduler
-        self._id_bytes = encode_varint(stream_id)
+        self._id_size = varint_size(stream_id)
         self._announce = False
         self._reset_code = 0
         self._reset_due = False
@@ -90,7 +94,7 @@ class SendStream:
 
     def is_blocked(self) -> bool:
         """Whether the stream's own credit keeps written bytes back."""
-        open_ = self.state is Sending.OPEN or self.state is Sending.FINISHING
+        open_ = self.state is _OPEN or self.state is _FINISHING
         return open_ and self.buffer.sent < self.buffer.end and self.credit.available() <= 0
 
     # --- sending -------------------------------------------------------------------------------------------
@@ -117,15 +121,16 @@ class SendStream:
 
     def _end(self) -> int:
         """Where sending stops: behind the virtual byte once the stream is finished."""
-        return self.buffer.end + (1 if self.state is Sending.FINISHING else 0)
+        return self.buffer.end + (1 if self.state is _FINISHING else 0)
 
     def write_frames(self, train: Train) -> bool:
         """Fill packets while there is something to send; True when the train is full and more is left."""
         buffer = self.buffer
-        while self.state is Sending.OPEN or self.state is Sending.FINISHING:
-            if buffer.lost:
-                offset = buffer.lost.starts[0]
-                stop = buffer.lost.stops[0]
+        while self.state is _OPEN or self.state is _FINISHING:
+            lost = buffer.lost
+            if lost is not None and lost.starts:
+                offset = lost.starts[0]
+                stop = lost.stops[0]
                 fresh = False
             else:
                 offset = buffer.sent
@@ -133,7 +138,7 @@ class SendStream:
                 fresh = True
                 if offset >= stop and not self._announce:
                     return False
-            head = 1 + len(self._id_bytes) + (varint_size(offset) if offset else 0)
+            head = 1 + self._id_size + (varint_size(offset) if offset else 0)
             room = train.end - train.pos - head
             if room < (1 if stop > offset else 0):
                 if not train.advance():
@@ -147,9 +152,9 @@ class SendStream:
                 self._connection_credit.used += size
                 buffer.sent = sent_to
             else:
-                assert buffer.lost is not None
-                buffer.lost.remove(offset, sent_to)
-            train.note(self, offset, sent_to)
+                assert lost is not None
+                lost.remove(offset, sent_to)
+            train.note_range(self, offset, sent_to)
             if train.pos == train.end and not train.advance():
                 return self._has_more()
         return False
@@ -192,7 +197,7 @@ class SendStream:
             end += 1
         train.buffer[train.pos] = kind
         train.pos += 1
-        train.push_bytes(self._id_bytes)
+        train.push_varint(self.id)
         if offset:
             train.push_varint(offset)
         if kind & _LEN:
@@ -206,13 +211,13 @@ class SendStream:
 
     def on_acked(self, start: int, stop: int) -> None:
         self.buffer.on_acked(start, stop)
-        if self.state is Sending.FINISHING and self.buffer.base > self.buffer.end:
+        if self.state is _FINISHING and self.buffer.base > self.buffer.end:
             self.state = move(SENDING, self.state, SendMoved.ALL_ACKED)
             self.buffer.clear()
             self._scheduler.done.append(self.id)
 
     def on_lost(self, start: int, stop: int) -> None:
-        if self.state is Sending.OPEN or self.state is Sending.FINISHING:
+        if self.state is _OPEN or self.state is _FINISHING:
             if start == stop:
                 self._announce = self._announce or not self.buffer.sent
             self.buffer.on_lost(start, stop)

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Counters of one connection. Plain numbers; what operators ask for, kept where it happens."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The table of streams: opening, accepting, limits, and their control frames (spec section 8.1).
 
 A stream id is `sequence << 2 | unidirectional << 1 | opened by the server`. Opening one opens all lower ones of

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The timer table of a connection: one deadline per named reason.
 
 Deadlines are lazy: setting one is a store, the next one due is a `min`, and a timer that fires early finds

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Which packets arrived, and when that must be told (spec section 10.2; RFC 9000 section 13.2).
 
 One set of numbers serves two ends: nothing is taken twice, and ACK frames are written from it. A receive batch

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """An acknowledgement or a timeout in; what arrived, what is lost, and the congestion window out (RFC 9002).
 
 `PacketSpace` is one packet number space: what was sent, what arrived. `LossDetector` is the recovery state of

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Pacing: when may the next bytes leave (RFC 9002 section 7.7).
 
 A token bucket that fills at a little more than one window a round trip. Its depth is at least one initial

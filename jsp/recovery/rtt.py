@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Round-trip time estimate and probe timeout of one path (RFC 9002 sections 5 and 6.2)."""
 
 from __future__ import annotations

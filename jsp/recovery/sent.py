@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The ledger of packets in flight (RFC 9002 appendix A.1).
 
 One record covers a run of packets that left together and carry consecutive pieces of one thing, so a train of 45

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Cursors over raw bytes: the only code that indexes them outside the packet seal.
 
 `Reader` walks untrusted bytes: every pull checks against the end first and moves after, so whatever the bytes
@@ -31,28 +31,17 @@ def varint_size(value: int) -> int:
     return 8
 
 
-def encode_varint(value: int) -> bytes:
-    """`value` as a varint (RFC 9000 section 16)."""
-    if value < 64:
-        return value.to_bytes(1, "big")
-    if value < 16384:
-        return (value | 0x4000).to_bytes(2, "big")
-    if value < 1073741824:
-        return (value | 0x80000000).to_bytes(4, "big")
-    return (value | 0xC000000000000000).to_bytes(8, "big")
-
-
 class Reader:
     """A cursor over untrusted bytes. Every pull checks first and moves after."""
 
     __slots__ = ("data", "end", "pos")
 
     def __init__(self, data: bytes | bytearray | memoryview = b"", pos: int = 0, end: int = -1) -> None:
-        self.data = data
+        self.data = data if isinstance(data, bytearray) else bytearray(data)
         self.pos = pos
         self.end = len(data) if end < 0 else end
 
-    def reset(self, data: bytes | bytearray, pos: int, end: int) -> None:
+    def reset(self, data: bytearray, pos: int, end: int) -> None:
         """Walk `data[pos:end]` next."""
         self.data = data
         self.pos = pos
@@ -89,9 +78,12 @@ class Reader:
         if self.end - pos < size:
             raise BadPacket("truncated")
         self.pos = pos + size
+        data = self.data
         if size == 2:
-            return ((first & 63) << 8) | self.data[pos + 1]
-        return int.from_bytes(self.data[pos : pos + size], "big") & ((1 << (8 * size - 2)) - 1)
+            return ((first & 63) << 8) | data[pos + 1]
+        if size == 4:
+            return ((first & 63) << 24) | (data[pos + 1] << 16) | (data[pos + 2] << 8) | data[pos + 3]
+        return ((first & 63) << 56) | int.from_bytes(data[pos + 1 : pos + 8], "big")
 
     def pull_bytes(self, size: int) -> bytes:
         pos = self.pos
@@ -171,10 +163,15 @@ class Writer:
             self.buffer[pos + 1] = value & 255
             self.pos = pos + 2
         elif value < 1073741824:
-            self.buffer[pos : pos + 4] = (value | 0x80000000).to_bytes(4, "big")
+            buffer = self.buffer
+            buffer[pos] = 0x80 | (value >> 24)
+            buffer[pos + 1] = (value >> 16) & 255
+            buffer[pos + 2] = (value >> 8) & 255
+            buffer[pos + 3] = value & 255
             self.pos = pos + 4
         else:
-            self.buffer[pos : pos + 8] = (value | 0xC000000000000000).to_bytes(8, "big")
+            self.buffer[pos] = 0xC0 | (value >> 56)
+            self.buffer[pos + 1 : pos + 8] = (value & 0xFFFFFFFFFFFFFF).to_bytes(7, "big")
             self.pos = pos + 8
 
     def push_bytes(self, data: bytes | bytearray | memoryview) -> None:

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Frames: their numbers, which packets may carry them, and a `parse_`/`push_` pair for each (spec section 9).
 
 `parse_*` is called with the reader just behind the frame type and returns plain values; the frame's meaning is
@@ -44,6 +44,8 @@ SKIPPABLE = 0x40  # from here on frames carry a length
 STREAM_FIN = 0x01
 STREAM_LEN = 0x02
 STREAM_OFF = 0x04
+
+_FIN, _LEN, _OFF = STREAM_FIN, STREAM_LEN, STREAM_OFF
 
 MESSAGE_LEN = 0x01
 MESSAGE_FRAGMENT = 0x02
@@ -187,13 +189,27 @@ def parse_crypto(r: Reader) -> tuple[int, int, int]:
 
 
 # STREAM (type & 7: OFF 4, LEN 2, FIN 1): stream id, [offset], [length], data
-def parse_stream(r: Reader, kind: int) -> tuple[int, int, int, int]:
-    """Stream id, offset, then where the data starts and ends."""
-    stream_id = r.pull_varint()
-    offset = r.pull_varint() if kind & STREAM_OFF else 0
-    size = r.pull_varint() if kind & STREAM_LEN else r.end - r.pos
-    start = r.skip(size)
-    return stream_id, offset, start, start + size
+class StreamFrame:
+    """A parsed STREAM frame; its payload is `data[start:stop]`. One is kept and filled again and again."""
+
+    __slots__ = ("fin", "id", "offset", "start", "stop")
+
+    def __init__(self) -> None:
+        self.id = 0
+        self.offset = 0
+        self.start = 0
+        self.stop = 0
+        self.fin = False
+
+
+def parse_stream(r: Reader, kind: int, into: StreamFrame) -> None:
+    """Fill `into`."""
+    into.id = r.pull_varint()
+    into.offset = r.pull_varint() if kind & _OFF else 0
+    size = r.pull_varint() if kind & _LEN else r.end - r.pos
+    into.start = r.skip(size)
+    into.stop = into.start + size
+    into.fin = kind & _FIN != 0
 
 
 # MESSAGE (type & 31: PARTIAL 16, BEST_EFFORT 8, ORDERED 4, FRAGMENT 2, LEN 1):

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Packet headers: what a datagram is, for whom, and which number it has.
 
 Two shapes (spec section 3). Long headers carry both connection ids, a version and a clear packet number; they
@@ -137,9 +137,9 @@ def parse_version_list(r: Reader) -> list[int]:
 
 
 def decode_number(truncated: int, bits: int, largest: int) -> int:
-    """The full packet number nearest to `largest + 1` that ends in `truncated` (RFC 9000 appendix A.3)."""
+    """The full packet number nearest to `largest + 1` that ends in the 16 or 32 `bits` (RFC 9000 appendix A.3)."""
     expected = largest + 1
-    window = 1 << bits
+    window = 1 << 16 if bits == 16 else 1 << 32
     candidate = (expected & ~(window - 1)) | truncated
     if candidate <= expected - window // 2 and candidate < (1 << 62) - window:
         return candidate + window

@@ -1,4 +1,4 @@
-# cython: language_level=3, annotation_typing=False
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Sets of integers kept as sorted, disjoint half-open ranges: acknowledged packets, lost bytes, gaps.
 
 Two parallel lists, since most sets here have one range and grow at its end; everything else is a bisection.

@@ -45,11 +45,22 @@ class Routes:
         del self.routed[cid]
 
 
+class Packet(Writer):
+    """One packet of a train: room, and the tokens of its frames."""
+
+    def __init__(self, buffer: bytearray, pos: int, end: int) -> None:
+        super().__init__(buffer, pos, end)
+        self.tokens: list[tuple[Any, int, int]] = []
+
+    def note(self, owner: Any, a: int, b: int) -> None:
+        self.tokens.append((owner, a, b))
+
+
 def written(part: LocalCids | RemoteCids, room: int = 1000) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int, int]]]:
     """(frames, tokens) of one packet with `room` bytes."""
-    writer = Writer(bytearray(1200), 0, room)
-    tokens: list[tuple[Any, int, int]] = []
-    part.write_frames(writer, lambda owner, a, b: tokens.append((owner, a, b)))
+    writer = Packet(bytearray(1200), 0, room)
+    tokens = writer.tokens
+    part.write_frames(writer)  # type: ignore[arg-type]  # all it uses of a train
     assert writer.pos <= room
     reader = Reader(writer.buffer, 0, writer.pos)
     out: list[tuple[Any, ...]] = []

@@ -182,7 +182,7 @@ def test_n79_sparse_bytes_are_capped() -> None:
 def test_too_many_messages_at_once(ends: Pair) -> None:
     s = flood(ends, lambda i: frames(*[x for j in range(50) for x in ((f.MESSAGE | 3, i * 50 + j, 0, 9, 1), b"x")]), 60)
     assert s.lifecycle.closed.code in (Code.EXCESSIVE_LOAD, Code.FLOW_CONTROL)
-    assert len(s.recv_messages._partial) <= LIMITS.partial_messages
+    assert len(s.recv_messages.partial) <= LIMITS.partial_messages
 
 
 def test_message_ids_with_holes_are_not_remembered_for_ever() -> None:

@@ -77,7 +77,7 @@ def test_message_past_its_time_is_not_sent() -> None:
     world.run_for(5.0)
     assert c.send_messages.expired == 1
     assert not s.recv_messages.ready
-    assert not s.recv_messages._partial
+    assert not s.recv_messages.partial
     assert c.send_messages.queued_bytes == 0
 
 

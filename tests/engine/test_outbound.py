@@ -8,6 +8,8 @@ from itertools import pairwise
 import pytest
 
 from jsp.config import Config
+from jsp.crypto.protection import SealKeys
+from jsp.crypto.suites import AES_256_GCM
 from jsp.engine.builder import Train
 from jsp.engine.message import RELIABLE
 from jsp.errors import Code, ProtocolViolation
@@ -132,21 +134,14 @@ def test_lossy_transfer_ends_with_nothing_in_flight() -> None:
 
 def test_packets_of_one_train_are_as_large_as_the_first() -> None:
     train = Train()
-
-    class Keys:
-        phase = 0
-
-        def seal_train(self, *args: object) -> None:
-            self.args = args
-
-    keys = Keys()
-    train.begin(keys, b"cid4", 0, 2, 1200, 10_000, 0.0)  # type: ignore[arg-type]
+    keys = SealKeys(AES_256_GCM, bytes(32))
+    train.begin(keys, b"cid4", 0, 2, 1200, 10_000, 0.0)
     for size in (700, 700, 300):
         train.push_bytes(bytes([ACK]) * size)
         train.mark_eliciting()
         more = train.advance()
     assert not more
-    assert train.seal(keys, 0) == (7 + 700 + 16) * 2 + 7 + 300 + 16  # type: ignore[arg-type]
+    assert train.seal(keys, 0) == (7 + 700 + 16) * 2 + 7 + 300 + 16
     assert [run.total for run in train.runs] == [723, 723, 323]
 
 

@@ -9,13 +9,20 @@ import pytest
 from hypothesis import strategies as st
 
 from jsp.errors import BadPacket
-from jsp.wire.buffer import Reader
+from jsp.wire.buffer import Reader, Writer
 
 T = TypeVar("T")
 Parse = Callable[[Reader], Any]
 
 ANY_BYTES = st.binary(max_size=200)
 TAILS = st.binary(max_size=60)
+
+
+def varint(value: int) -> bytes:
+    """`value` as a varint."""
+    writer = Writer(bytearray(8))
+    writer.push_varint(value)
+    return bytes(writer.buffer[: writer.pos])
 
 
 def mangled(valid: list[bytes]) -> st.SearchStrategy[bytes]:

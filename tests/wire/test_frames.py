@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from jsp.errors import BadPacket
 from jsp.wire import frames
-from jsp.wire.buffer import VARINT_MAX, Reader, Writer, encode_varint, varint_size
+from jsp.wire.buffer import VARINT_MAX, Reader, Writer, varint_size
 from jsp.wire.frames import ACK_DELAY_UNIT, ACK_RANGES_MAX, push_ack, push_close, push_frame, push_new_cid, push_path
 from tests.profiles import examples
-from tests.wire.cases import mangled, refuses_every_cut, value_or_bad_packet, with_reader
+from tests.wire.cases import mangled, refuses_every_cut, value_or_bad_packet, varint, with_reader
 from tests.wire.test_ranges import ranges_of
 
 
@@ -24,8 +24,15 @@ def ack_of(r: Reader, with_ecn: bool) -> tuple[Any, ...]:
     return ack.path_id, round(ack.delay / ACK_DELAY_UNIT), ranges, ack.ecn
 
 
+def stream_frame(r: Reader, kind: int) -> frames.StreamFrame:
+    frame = frames.StreamFrame()
+    frames.parse_stream(r, kind, frame)
+    return frame
+
+
 def stream_of(r: Reader, kind: int) -> tuple[int, int, bytes]:
-    stream_id, offset, start, stop = frames.parse_stream(r, kind)
+    frame = stream_frame(r, kind)
+    stream_id, offset, start, stop = frame.id, frame.offset, frame.start, frame.stop
     return stream_id, offset, bytes(r.data[start:stop])
 
 
@@ -268,7 +275,7 @@ REFUSED: list[tuple[str, str, Callable[[Reader], Any]]] = [
     ),
     ("n77 2^62 ranges", "00" + "80100000" + "00" + "ff" * 8 + "00", lambda r: frames.parse_ack(r, False)),
     ("crypto of 2^62 bytes", "00" + "ff" * 8 + "00" * 50, frames.parse_crypto),
-    ("stream of 2^62 bytes", "00" + "ff" * 8 + "00" * 50, lambda r: frames.parse_stream(r, 0x0A)),
+    ("stream of 2^62 bytes", "00" + "ff" * 8 + "00" * 50, lambda r: stream_frame(r, 0x0A)),
     ("contradicting delivery modes", "00" + "00", lambda r: frames.parse_message(r, 0x39)),
     ("fragment beyond its message", "00" + "03" + "04" + "02" + "6869", lambda r: frames.parse_message(r, 0x23)),
     ("fragment without bytes", "00" + "00" + "04" + "00", lambda r: frames.parse_message(r, 0x23)),
@@ -295,7 +302,7 @@ PARSERS: list[tuple[str, Callable[[Reader], Any]]] = [
     ("reset", frames.parse_reset),
     ("two", frames.parse_two),
     ("crypto", frames.parse_crypto),
-    *[(f"stream {kind:#x}", lambda r, kind=kind: frames.parse_stream(r, kind)) for kind in range(0x08, 0x10)],
+    *[(f"stream {kind:#x}", lambda r, kind=kind: stream_frame(r, kind)) for kind in range(0x08, 0x10)],
     *[(f"message {kind:#x}", lambda r, kind=kind: frames.parse_message(r, kind)) for kind in range(0x20, 0x40)],
     ("abandon", frames.parse_abandon),
     ("new_cid", frames.parse_new_cid),
@@ -366,7 +373,7 @@ def test_an_ack_of_the_largest_number_with_the_largest_range() -> None:
 @given(data=st.data())
 def test_parsed_ack_ranges_are_disjoint_descending_and_not_negative(data: st.DataObject) -> None:
     values = data.draw(st.lists(st.integers(0, 60), min_size=4, max_size=24))
-    body = b"".join(encode_varint(v) for v in [0, data.draw(st.integers(0, 2000)), *values])
+    body = b"".join(varint(v) for v in [0, data.draw(st.integers(0, 2000)), *values])
     ack = value_or_bad_packet(with_reader(lambda r: frames.parse_ack(r, False)), body)
     if ack is None:
         return
@@ -431,7 +438,7 @@ def test_a_close_reason_that_is_not_utf8_is_shown_as_well_as_it_can_be() -> None
 def test_a_parsed_message_lies_inside_the_packet_and_its_total(
     message_id: int, offset: int, rest: bytes, kind: int
 ) -> None:
-    body = encode_varint(message_id) + encode_varint(offset) + rest
+    body = varint(message_id) + varint(offset) + rest
     found = value_or_bad_packet(with_reader(lambda r: frames.parse_message(r, kind)), body)
     if found is not None:
         assert 7 <= found.start <= found.stop <= 7 + len(body)

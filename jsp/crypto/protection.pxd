@@ -1,0 +1,94 @@
+# C types of protection.py.
+import cython
+cimport jsp.wire.memory as memory
+cimport jsp.wire.packet as packet
+from jsp.wire.buffer cimport PacketBuffer
+
+cdef long long _TAG
+cdef long long _MASK
+cdef long long _PN4
+cdef long long _PHASE
+cdef long long _RESERVED
+cdef long long _SAMPLE
+cdef long long _BATCH_MAX
+
+
+cdef class LongKeys:
+    cdef object _aead
+    cdef object _iv
+    cdef long long _owner
+
+    cpdef bytes seal(self, bytes header, long long number, plaintext)
+    cpdef open(self, header, long long number, sealed)
+
+
+cdef class Generation:
+    cdef public object aead
+    cdef public unsigned long long iv_high
+    cdef public unsigned long long iv_low
+    cdef public bytes secret
+    cdef public long long suite
+
+    cpdef Generation next(self)
+
+
+cdef class SealKeys:
+    cdef Generation _generation
+    cdef long long _limit
+    cdef object _masker
+    cdef bytearray _masks
+    cdef bytearray _nonce
+    cdef long long _owner
+    cdef public long long phase
+    cdef public long long sealed
+    cdef public long long sealed_bytes
+    cdef public long long update_at
+
+    cpdef bint exhausted(self) except? -1
+    cpdef update(self)
+    @cython.locals(
+        generation=Generation, nonce=bytearray, iv=cython.ulonglong, start=cython.longlong, stop=cython.longlong,
+    )
+    cpdef seal_train(
+        self, PacketBuffer slots, long long count, long long segment, long long end, long long header_size,
+        long long path_id, long long number
+    )
+    @cython.locals(
+        four=cython.longlong, masks=bytearray, number_at=cython.longlong, sample=cython.longlong,
+        start=cython.longlong, j=cython.longlong, at=cython.longlong,
+    )
+    cpdef _mask(self, bytearray data, long long count, long long segment, long long header_size)
+
+
+cdef class OpenKeys:
+    cdef Generation _current
+    cdef object _masker
+    cdef bytearray _masks
+    cdef Generation _next
+    cdef bytearray _nonce
+    cdef long long _owner
+    cdef Generation _previous
+    cdef public long long forgeries
+    cdef public long long forgery_limit
+    cdef public long long phase
+    cdef public dict phase_start
+    cdef public bint update_allowed
+    cdef public bint updated
+
+    @cython.locals(
+        count=cython.longlong, data=bytearray, masks=bytearray, least=cython.longlong, j=cython.longlong,
+        stop=cython.longlong, first=cython.longlong, at=cython.longlong, truncated=cython.longlong,
+        number=cython.longlong, body=cython.longlong,
+    )
+    cpdef list open_batch(
+        self, PacketBuffer slots, long long start, long long end, long long segment, long long number_at,
+        long long path_id, long long largest
+    )
+    @cython.locals(generation=Generation, nonce=bytearray)
+    cpdef bint _open(
+        self, PacketBuffer slots, long long start, long long body, long long end, long long first, long long path_id,
+        long long number
+    ) except? -1
+    cpdef Generation _other_generation(self, long long path_id, long long number)
+    cpdef _advance(self, long long path_id, long long number)
+    cpdef drop_previous(self)

@@ -1,0 +1,60 @@
+# C types of builder.py.
+import cython
+from jsp.crypto.protection cimport SealKeys
+from jsp.recovery.sent cimport SentRun
+from jsp.wire.buffer cimport PacketBuffer, Writer
+
+cdef long long _PACKETS_MAX
+cdef long long _TAG
+cdef long long _SAMPLE
+cdef long long _TRAIN_MAX
+
+
+cdef class Train(Writer):
+    cdef long long _a
+    cdef long long _b
+    cdef bint _eliciting
+    cdef long long _first_number
+    cdef long long _header_size
+    cdef long long _limit
+    cdef long long _number
+    cdef long long _number_size
+    cdef bint _open
+    cdef object _owner
+    cdef bytes _prefix
+    cdef SentRun _run
+    cdef object _run_owner
+    cdef long long _run_start
+    cdef long long _run_stop
+    cdef long long _segment
+    cdef long long _start
+    cdef double _time
+    cdef list _tokens
+    cdef public long long capacity
+    cdef public long long count
+    cdef public list runs
+    cdef public PacketBuffer slots
+
+    @cython.locals(first=cython.longlong)
+    cpdef begin(
+        self, SealKeys keys, bytes cid, long long number, long long number_size, long long datagram, long long limit,
+        double now
+    )
+    @cython.locals(start=cython.longlong, at=cython.longlong, number=cython.longlong)
+    cpdef bint _open_packet(self) except? -1
+    cpdef note(self, owner, a, b)
+    cpdef note_quietly(self, owner, a, b)
+    cpdef note_range(self, owner, long long start, long long stop)
+    cpdef _keep_range(self)
+    cpdef bint has_eliciting(self) except? -1
+    cpdef mark_eliciting(self)
+    cpdef bint advance(self) except? -1
+    @cython.locals(start=cython.longlong, pos=cython.longlong, least=cython.longlong, size=cython.longlong)
+    cpdef bint _finish(self) except? -1
+    @cython.locals(run=SentRun, step=cython.longlong)
+    cpdef _record(self, long long size)
+    cpdef _end_run(self)
+    @cython.locals(stop=cython.longlong)
+    cpdef pad_to(self, long long size)
+    cpdef long long seal(self, SealKeys keys, long long path_id) except? -1
+    cpdef long long segment_size(self) except? -1

@@ -1,0 +1,109 @@
+# C types of connection.py.
+import cython
+from jsp.engine.builder cimport Train
+from jsp.engine.control cimport Control
+from jsp.engine.flow cimport ReceiveWindow, SendCredit
+from jsp.engine.key_phases cimport KeyPhases
+from jsp.engine.lifecycle cimport Lifecycle
+from jsp.engine.path cimport Path
+from jsp.engine.recv_messages cimport RecvMessages
+from jsp.engine.scheduler cimport Scheduler
+from jsp.engine.send_messages cimport SendMessages
+from jsp.engine.stats cimport Counters
+from jsp.engine.streams cimport Stream, StreamTable
+from jsp.engine.timers cimport TimerTable
+from jsp.wire.buffer cimport PacketBuffer, Reader
+from jsp.wire.frames cimport StreamFrame
+from jsp.wire.packet cimport LongHeader
+
+cdef double _ROTATE_AFTER_S
+
+
+cdef class ConnectionCore:
+    cdef double _control_tokens
+    cdef object _host
+    cdef public long long cid_size
+    cdef public object config
+    cdef public bint confirmed
+    cdef public Control control
+    cdef public Counters counters
+    cdef public SendCredit credit
+    cdef public list early
+    cdef public object entropy
+    cdef public object events
+    cdef public double first_sent
+    cdef public double idle_timeout
+    cdef public object keying
+    cdef public KeyPhases keys
+    cdef public double last_heard
+    cdef public double last_sent
+    cdef public Lifecycle lifecycle
+    cdef public object local_params
+    cdef public dict negotiated
+    cdef public bytes original_dcid
+    cdef public dict paths
+    cdef public long long peer_cid_limit
+    cdef public object peer_id
+    cdef public object protocol
+    cdef public Reader reader
+    cdef public RecvMessages recv_messages
+    cdef public object remote_params
+    cdef public Scheduler scheduler
+    cdef public object scid
+    cdef public SendMessages send_messages
+    cdef public bint server
+    cdef public object server_name
+    cdef public StreamFrame stream_frame
+    cdef public StreamTable streams
+    cdef public TimerTable timers
+    cdef public bytes token
+    cdef public Train train
+    cdef public ReceiveWindow window
+    cdef object __weakref__
+
+    cpdef Path _make_path(self, remote, local, bytes peer_cid)
+    cpdef tuple _new_cid(self, long long path_id)
+    cpdef _make_params(self, bytes reset_token)
+    cpdef handle_datagram(
+        self, double now, PacketBuffer slots, long long start, long long end, received, long long path_id,
+        LongHeader header=*
+    )
+    cpdef on_datagram_received(self, long long size)
+    cpdef handle_timeout(self, double now)
+    cpdef poll_transmit(self, double now)
+    cpdef double poll_timeout(self) except? -1
+    cpdef poll_event(self)
+    cpdef accept_peer(self, double now)
+    cpdef refuse_peer(self, double now, long long code, reason)
+    cpdef Stream open_stream(self, bint unidirectional=*)
+    cpdef bint send_message(self, double now, bytes data, mode, bint ordered) except? -1
+    cpdef long long ping(self) except? -1
+    cpdef close(self, double now, long long code, reason)
+    cpdef close_now(self, double now, long long code, reason, bint application=*)
+    cpdef bytes read(self, Stream stream, long long limit)
+    @cython.locals(size=cython.longlong)
+    cpdef long long read_into(self, Stream stream, target) except? -1
+    cpdef set_urgency(self, Stream stream, long long urgency)
+    cpdef bint has_output(self) except? -1
+    cpdef bint is_closed(self) except? -1
+    cpdef on_heard(self, double now, long long packets)
+    cpdef on_eliciting_sent(self, double now)
+    cpdef spend_control(self, long long cost)
+    cpdef on_rebinding(self, Path path, received, long long size)
+    cpdef refresh_reset_tokens(self, Path path)
+    cpdef check_message_room(self)
+    cpdef replay_early(self, double now)
+    cpdef prepare_keys(self, double now)
+    cpdef on_key_update(self, double now)
+    cpdef fail(self, double now, error)
+    cpdef on_peer_close(self, long long level, long long code, reason, bint application, double now)
+    cpdef end(self, double now, moved, closed)
+    cpdef _queue_close(self)
+    cpdef _answer_while_closing(self)
+    cpdef tuple close_frame(self, long long level)
+    cpdef _check_flushed(self, double now)
+    cpdef finish_linger(self, double now)
+    cpdef _forget(self)
+    cpdef on_drained(self)
+    cpdef double probe_timeout(self) except? -1
+    cpdef _after(self, double now)

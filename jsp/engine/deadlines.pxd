@@ -1,0 +1,21 @@
+# C types of deadlines.py.
+import cython
+from jsp.engine.connection cimport ConnectionCore
+
+
+@cython.locals(loss=cython.double, ack=cython.double)
+cpdef update(ConnectionCore conn, double now)
+cpdef on_confirmed(ConnectionCore conn, double now)
+cpdef _on_loss(ConnectionCore conn, double now)
+@cython.locals(last=cython.double, deadline=cython.double)
+cpdef _on_idle(ConnectionCore conn, double now)
+@cython.locals(last=cython.double)
+cpdef _on_keep_alive(ConnectionCore conn, double now)
+cpdef _on_handshake(ConnectionCore conn, double now)
+cpdef _on_path(ConnectionCore conn, double now)
+cpdef _on_keys(ConnectionCore conn, double now)
+cpdef _on_expiry(ConnectionCore conn, double now)
+cpdef _on_linger(ConnectionCore conn, double now)
+cpdef _on_drain(ConnectionCore conn, double now)
+cpdef _on_nothing(ConnectionCore conn, double now)
+cpdef expire(ConnectionCore conn, double now)

@@ -1,0 +1,30 @@
+# C types of flow.py.
+
+
+cdef class SendCredit:
+    cdef public long long blocked_at
+    cdef public long long limit
+    cdef public long long used
+
+    cpdef long long available(self) except? -1
+    cpdef bint raise_to(self, long long limit) except? -1
+
+
+cdef class ReceiveWindow:
+    cdef double _last_update
+    cdef long long _maximum
+    cdef bint _peer_blocked
+    cdef long long _read
+    cdef long long _window
+    cdef public long long fragments
+    cdef public long long limit
+    cdef public long long received
+    cdef public bint update_due
+
+    cpdef on_fragments(self, long long change)
+    cpdef on_received(self, long long size)
+    cpdef bint on_read(self, long long size) except? -1
+    cpdef on_blocked(self, long long limit)
+    cpdef long long held(self) except? -1
+    cpdef long long advance(self, double now, double smoothed_rtt) except? -1
+    cpdef on_lost(self)

@@ -1,0 +1,66 @@
+# C types of inbound.py.
+import cython
+cimport jsp.wire.frames as frames
+from jsp.engine.connection cimport ConnectionCore
+from jsp.engine.path cimport Path
+from jsp.wire.buffer cimport PacketBuffer, Reader
+from jsp.wire.frames cimport Ack, MessageFrame, StreamFrame
+from jsp.wire.packet cimport LongHeader
+
+cdef long long _STREAM
+cdef long long _STREAM_LAST
+cdef long long _ACK
+cdef long long _ACK_ECN
+cdef long long _PADDING
+cdef long long _MESSAGE
+cdef long long _ABANDON
+cdef long long _SKIPPABLE
+cdef long long _APPLICATION
+cdef bytes _PERMITTED
+
+
+@cython.locals(
+    number_at=cython.longlong, largest=cython.longlong, eliciting=cython.longlong, fresh=cython.longlong,
+    packets=cython.longlong, number=cython.longlong, body=cython.longlong, stop=cython.longlong,
+    found=cython.longlong,
+
+
+)
+cpdef receive_short(
+    ConnectionCore conn, double now, PacketBuffer slots, long long start, long long end, received, Path path
+
+
+)
+@cython.locals(stop=cython.longlong)
+cpdef _keep_early(ConnectionCore conn, bytearray data, long long start, long long end, received)
+@cython.locals(found=cython.longlong)
+cpdef receive_long(ConnectionCore conn, double now, PacketBuffer slots, LongHeader header, received)
+@cython.locals(reader=Reader, stream=StreamFrame, found=cython.longlong, kind=cython.longlong)
+cpdef long long walk(
+    ConnectionCore conn, Path path, long long level, bytearray data, long long pos, long long end, double now, source
+
+
+) except? -1
+@cython.locals(pos=cython.longlong, end=cython.longlong)
+cpdef _skip_padding(Reader reader)
+cpdef _on_ack(ConnectionCore conn, Path path, long long level, ack, double now)
+cpdef _on_message(ConnectionCore conn, frame, bytearray data, double now)
+cpdef _on_ping(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+@cython.locals(offset=cython.longlong, start=cython.longlong, stop=cython.longlong)
+cpdef _on_crypto(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_reset(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_stop(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_max_data(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+@cython.locals(limit=cython.longlong)
+cpdef _on_max_stream_data(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_max_streams(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+@cython.locals(limit=cython.longlong)
+cpdef _on_blocked(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_new_cid(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_retire_cid(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_path_challenge(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_path_response(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_close(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_handshake_done(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
+cpdef _on_abandon(ConnectionCore conn, Reader r)
+cpdef _on_new_token(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)

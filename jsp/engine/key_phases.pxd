@@ -1,0 +1,19 @@
+# C types of key_phases.py.
+from jsp.crypto.protection cimport OpenKeys, SealKeys
+
+cdef double _LIFETIME_S
+cdef double _BETWEEN_UPDATES_S
+
+
+cdef class KeyPhases:
+    cdef double _peer_may_at
+    cdef public OpenKeys open
+    cdef public double renew_at
+    cdef public SealKeys seal
+    cdef public long long updates
+
+    cpdef install(self, OpenKeys open_, SealKeys seal, double now)
+    cpdef _renew(self, paths, double now)
+    cpdef on_peer_update(self, paths, double now)
+    cpdef on_ack_sent(self, long long path_id, long long largest)
+    cpdef drop_previous(self)

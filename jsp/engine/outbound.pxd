@@ -1,0 +1,35 @@
+# C types of outbound.py.
+import cython
+from jsp.crypto.protection cimport LongKeys
+from jsp.engine.builder cimport Train
+from jsp.engine.connection cimport ConnectionCore
+from jsp.engine.path cimport Challenge, Path
+
+cdef long long _PROBE_MIN
+cdef long long _RANGES_MANY
+cdef long long _LONG_FIXED
+
+
+cpdef poll_transmit(ConnectionCore conn, double now)
+cpdef long long _header_size(ConnectionCore conn, Path path, long long level) except? -1
+@cython.locals(eliciting=cython.longlong)
+cpdef tuple _handshake_payload(ConnectionCore conn, level, long long room, double now)
+@cython.locals(eliciting=cython.longlong)
+cpdef bytes _seal_handshake(ConnectionCore conn, Path path, tuple packet, double now)
+@cython.locals(number=cython.longlong)
+cpdef bytes _seal_long(ConnectionCore conn, Path path, level, LongKeys keys, bytearray payload)
+@cython.locals(limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong)
+cpdef _train(ConnectionCore conn, Path path, double now)
+cpdef _fill(ConnectionCore conn, Path path, Train train, double now, bint wants)
+cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now)
+cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
+@cython.locals(allowed=cython.longlong)
+cpdef long long _allowance(ConnectionCore conn, Path path, double now) except? -1
+cpdef _path_probe(ConnectionCore conn, Path path, double now)
+cpdef _challenge(ConnectionCore conn, Path path, Challenge challenge, double now)
+@cython.locals(limit=cython.longlong, size=cython.longlong, number=cython.longlong, total=cython.longlong)
+cpdef _probe(ConnectionCore conn, Path path, long long kind, bytes data, tuple address, double now)
+@cython.locals(number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong)
+cpdef _next_close(ConnectionCore conn, double now)
+@cython.locals(size=cython.longlong)
+cpdef _finish(ConnectionCore conn, Path path, data, long long count, long long segment=*)

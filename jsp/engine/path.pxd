@@ -1,0 +1,45 @@
+# C types of path.py.
+from jsp.recovery.loss cimport LossDetector, PacketSpace
+
+cdef long long _CHALLENGE_TRIES
+cdef double _RESPONSES_PER_S
+cdef long long _UNLIMITED
+
+
+cdef class Challenge:
+    cdef public object address
+    cdef public bytes data
+    cdef public bint due
+    cdef public long long tries
+
+
+cdef class Path:
+    cdef object _congestion
+    cdef object _fallback_asked
+    cdef double _response_time
+    cdef object _response_tokens
+    cdef public list challenges
+    cdef public object fallback
+    cdef public long long id
+    cdef public long long key_phase_start
+    cdef public object local
+    cdef public object local_cids
+    cdef public long long mtu
+    cdef public long long received
+    cdef public LossDetector recovery
+    cdef public object remote
+    cdef public object remote_cids
+    cdef public object response
+    cdef public long long sent
+    cdef public PacketSpace space
+    cdef public bint validated
+
+    cpdef double probe_timeout(self) except? -1
+    cpdef long long amplification_left(self) except? -1
+    cpdef set_mtu(self, long long mtu)
+    cpdef rebind(self, remote, local, long long size, bytes fresh, double now)
+    cpdef _restart_recovery(self)
+    cpdef bint may_respond(self, double now) except? -1
+    cpdef on_challenge_sent(self, Challenge challenge, double now)
+    cpdef bint on_response(self, bytes data, source) except? -1
+    cpdef bint on_challenge_timeout(self) except? -1

@@ -1,0 +1,10 @@
+# C types of timers.py.
+import cython
+
+
+cdef class TimerTable:
+    cdef public list deadlines
+
+    cpdef double next(self) except? -1
+    cpdef list take_expired(self, double now)
+    cpdef clear(self)

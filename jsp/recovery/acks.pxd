@@ -1,0 +1,28 @@
+# C types of acks.py.
+import cython
+from jsp.wire.ranges cimport RangeSet
+
+cdef long long _WINDOW
+
+
+cdef class AckTracker:
+    cdef long long _ack_floor
+    cdef object _filled
+    cdef long long _floor
+    cdef double _largest_time
+    cdef bint _urgent
+    cdef public double deadline
+    cdef public long long largest
+    cdef public double max_delay
+    cdef public long long pending
+    cdef public RangeSet ranges
+
+    cpdef bint accept(self, long long number, double now) except? -1
+    cpdef hurry(self)
+    cpdef on_batch(self, long long eliciting, double now)
+    @cython.locals(low=cython.longlong)
+    cpdef tuple to_send(self)
+    cpdef double delay(self, double now) except? -1
+    cpdef long long on_sent(self) except? -1
+    cpdef on_acked(self, long long told, long long _)
+    cpdef on_lost(self, long long told, long long _)

@@ -1,0 +1,63 @@
+# C types of loss.py.
+import cython
+from jsp.recovery.acks cimport AckTracker
+from jsp.recovery.pacer cimport Pacer
+from jsp.recovery.rtt cimport RttEstimator
+from jsp.recovery.sent cimport SentLedger, SentRun
+
+cdef long long _THRESHOLD
+cdef long long _SKIPPED_KEPT
+cdef long long _SKIP_AFTER_MIN
+
+
+@cython.locals(i=cython.longlong, last=cython.longlong, number=cython.longlong)
+cpdef bint _hold_any(starts, stops, list numbers) except? -1
+
+
+cdef class PacketSpace:
+    cdef public AckTracker acks
+    cdef public bint handshake
+    cdef public long long in_flight
+    cdef public long long largest_acked
+    cdef public double last_eliciting
+    cdef public double loss_time
+    cdef public long long next_number
+    cdef public long long probes
+    cdef public SentLedger sent
+    cdef public long long skip_at
+    cdef public list skipped
+    cdef public bint sticky_backoff
+
+    cpdef skip_number(self, long long packets, long long chance)
+
+
+cdef class LossDetector:
+    cdef double _anti_deadlock
+    cdef double _sampled_at
+    cdef public object controller
+    cdef public double deadline
+    cdef public bint handshake_done
+    cdef public long long in_flight
+    cdef public long long packets_lost
+    cdef public Pacer pacer
+    cdef public double peer_max_ack_delay
+    cdef public long long pto_count
+    cdef public RttEstimator rtt
+    cdef public list spaces
+
+    cpdef on_sent(self, PacketSpace space, SentRun run)
+    cpdef long long available(self) except? -1
+    @cython.locals(largest=cython.longlong, total=cython.longlong)
+    cpdef long long on_ack(self, PacketSpace space, starts, stops, double delay, double now) except? -1
+    @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong)
+    cpdef _detect_lost(self, PacketSpace space, double now, starts=*, stops=*)
+    @cython.locals(deadline=cython.double)
+    cpdef update_deadline(self, double now, bint anti_deadlock, bint blocked)
+    @cython.locals(once=cython.double)
+    cpdef double _probe_after(self, double max_ack_delay) except? -1
+    @cython.locals(deadline=cython.double, after=cython.double)
+    cpdef double _probe_deadline(self) except? -1
+    cpdef on_timeout(self, double now)
+    @cython.locals(left=cython.longlong)
+    cpdef _offer_again(self, PacketSpace space)
+    cpdef discard(self, PacketSpace space)

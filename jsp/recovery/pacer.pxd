@@ -1,0 +1,20 @@
+# C types of pacer.py.
+import cython
+
+cdef long long _BURST_DATAGRAMS
+cdef double _GAIN_SLOW_START
+cdef double _GAIN
+
+
+cdef class Pacer:
+    cdef double _depth
+    cdef double _rate
+    cdef double _time
+    cdef double _tokens
+
+    @cython.locals(fresh=cython.longlong)
+    cpdef update(self, long long window, double smoothed_rtt, bint slow_start, long long datagram)
+    @cython.locals(elapsed=cython.double)
+    cpdef long long budget(self, double now) except? -1
+    cpdef on_sent(self, long long size)
+    cpdef double ready_at(self, long long size) except? -1

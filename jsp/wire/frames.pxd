@@ -1,0 +1,61 @@
+# C types of frames.py.
+import cython
+from jsp.wire.buffer cimport Reader, Writer
+
+cdef long long _OFF
+cdef long long _LEN
+cdef long long _FIN
+
+
+cpdef bint is_eliciting(long long kind) except? -1
+@cython.locals(stop=cython.longlong, count=cython.longlong, start=cython.longlong)
+cpdef Ack parse_ack(Reader r, bint with_ecn)
+@cython.locals(i=cython.longlong, fits=cython.longlong, low=cython.longlong, j=cython.longlong)
+cpdef long long push_ack(Writer w, long long path_id, double delay, list starts, list stops) except? -1
+cpdef tuple parse_reset(Reader r)
+cpdef tuple parse_two(Reader r)
+@cython.locals(offset=cython.longlong, size=cython.longlong, start=cython.longlong)
+cpdef tuple parse_crypto(Reader r)
+@cython.locals(size=cython.longlong)
+cpdef parse_stream(Reader r, long long kind, StreamFrame into)
+@cython.locals(size=cython.longlong)
+cpdef MessageFrame parse_message(Reader r, long long kind)
+cpdef tuple parse_abandon(Reader r)
+@cython.locals(size=cython.longlong)
+cpdef tuple parse_new_cid(Reader r)
+cpdef bint push_new_cid(
+    Writer w, long long path_id, long long sequence, long long retire, bytes cid, bytes token
+
+
+) except? -1
+cpdef push_path(Writer w, long long kind, bytes data)
+@cython.locals(size=cython.longlong)
+cpdef tuple parse_close(Reader r)
+cpdef push_close(Writer w, bint application, long long code, reason)
+cpdef skip_unknown(Reader r)
+
+
+cdef class Ack:
+    cdef public double delay
+    cdef public object ecn
+    cdef public long long path_id
+    cdef public list starts
+    cdef public list stops
+
+
+cdef class StreamFrame:
+    cdef public bint fin
+    cdef public long long id
+    cdef public long long offset
+    cdef public long long start
+    cdef public long long stop
+
+
+cdef class MessageFrame:
+    cdef public long long id
+    cdef public long long kind
+    cdef public long long offset
+    cdef public long long order
+    cdef public long long start
+    cdef public long long stop
+    cdef public long long total

@@ -1,0 +1,64 @@
+# What memory.py does, for compiled modules.
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
+from libc.string cimport memcmp, memcpy
+
+
+cdef inline int copy(
+    bytearray target, Py_ssize_t at, object source, Py_ssize_t start, Py_ssize_t size
+) except -1:
+    cdef const char *data
+    cdef Py_ssize_t length
+    if PyBytes_CheckExact(source):
+        data = PyBytes_AS_STRING(source)
+        length = len(<bytes>source)
+    else:
+        data = PyByteArray_AS_STRING(<bytearray?>source)
+        length = len(<bytearray>source)
+    if at < 0 or start < 0 or size < 0 or size > len(target) - at or size > length - start:
+        raise IndexError("copy outside of a buffer")
+    memcpy(PyByteArray_AS_STRING(target) + at, data + start, size)
+    return 0
+
+
+cdef inline int append(bytearray target, bytearray source, Py_ssize_t start, Py_ssize_t stop) except -1:
+    cdef Py_ssize_t length = len(target)
+    if start < 0 or stop > len(source):
+        raise IndexError("append from outside of a buffer")
+    if stop > start:
+        PyByteArray_Resize(target, length + stop - start)
+        memcpy(PyByteArray_AS_STRING(target) + length, PyByteArray_AS_STRING(source) + start, stop - start)
+    return 0
+
+
+cdef inline bint same(bytearray data, Py_ssize_t at, bytes other) except -1:
+    cdef Py_ssize_t length = len(other)
+    if at < 0 or length > len(data) - at:
+        return False
+    return memcmp(PyByteArray_AS_STRING(data) + at, PyBytes_AS_STRING(other), length) == 0
+
+
+cdef inline int put_u64(bytearray target, Py_ssize_t at, unsigned long long value) except -1:
+    cdef unsigned char *to
+    cdef int i
+    if at < 0 or at > len(target) - 8:
+        raise IndexError("number outside of a buffer")
+    to = <unsigned char *>PyByteArray_AS_STRING(target) + at
+    for i in range(7, -1, -1):
+        to[i] = value & 255
+        value >>= 8
+    return 0
+
+
+cdef inline bytes gather(bytearray source, Py_ssize_t start, Py_ssize_t step, Py_ssize_t count):
+    cdef bytes out
+    cdef char *to
+    cdef const char *data = PyByteArray_AS_STRING(source)
+    cdef Py_ssize_t i
+    if start < 0 or step < 0 or (count and start + step * (count - 1) + 16 > len(source)):
+        raise IndexError("samples outside of a buffer")
+    out = PyBytes_FromStringAndSize(NULL, 16 * count)
+    to = PyBytes_AS_STRING(out)
+    for i in range(count):
+        memcpy(to + 16 * i, data + start + step * i, 16)
+    return out

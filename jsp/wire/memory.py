@@ -1,0 +1,38 @@
+"""Moving bytes without making objects of them.
+
+Each function is a slice or two in Python. Compiled modules get the same names from `memory.pxd` beside this file, as
+C that checks its bounds and then copies; this file itself is not compiled.
+"""
+
+from __future__ import annotations
+
+
+def copy(target: bytearray, at: int, source: bytes | bytearray, start: int, size: int) -> None:
+    """`target[at : at + size] = source[start : start + size]`; IndexError when either is too short."""
+    if at < 0 or start < 0 or size < 0 or at + size > len(target) or start + size > len(source):
+        raise IndexError("copy outside of a buffer")
+    target[at : at + size] = source[start : start + size]
+
+
+def append(target: bytearray, source: bytearray, start: int, stop: int) -> None:
+    """Append `source[start:stop]` to `target`."""
+    target += source[start:stop]
+
+
+def same(data: bytearray, at: int, other: bytes) -> bool:
+    """Whether `data` has the bytes of `other` at `at`."""
+    return data[at : at + len(other)] == other
+
+
+def put_u64(target: bytearray, at: int, value: int) -> None:
+    """Write `value` as eight big-endian bytes; IndexError when there is no room."""
+    if at < 0 or at + 8 > len(target):
+        raise IndexError("number outside of a buffer")
+    target[at : at + 8] = value.to_bytes(8, "big")
+
+
+def gather(source: bytearray, start: int, step: int, count: int) -> bytes:
+    """The 16 bytes at `start` and at `count - 1` places more, `step` apart; IndexError when they are not all there."""
+    if start < 0 or step < 0 or (count and start + step * (count - 1) + 16 > len(source)):
+        raise IndexError("samples outside of a buffer")
+    return b"".join([source[start + step * i : start + step * i + 16] for i in range(count)])

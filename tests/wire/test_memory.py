@@ -1,0 +1,58 @@
+"""Moving bytes: what the slices say, and nothing outside of the buffers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jsp.wire import memory
+
+DATA = bytes(range(100))
+PLACES = st.integers(-3, 110)
+
+
+@given(PLACES, PLACES, PLACES, st.sampled_from([bytes, bytearray]))
+def test_copy_is_a_slice_or_refused(at: int, start: int, size: int, kind: type) -> None:
+    target = bytearray(60)
+    inside = min(at, start, size) >= 0 and at + size <= 60 and start + size <= 100
+    if inside:
+        memory.copy(target, at, kind(DATA), start, size)
+        assert target == bytes(at) + DATA[start : start + size] + bytes(60 - at - size)
+    else:
+        with pytest.raises(IndexError):
+            memory.copy(target, at, kind(DATA), start, size)
+        assert target == bytes(60)
+
+
+def test_append() -> None:
+    target = bytearray(b"x")
+    memory.append(target, bytearray(DATA), 10, 13)
+    memory.append(target, bytearray(DATA), 5, 5)
+    assert target == b"x" + DATA[10:13]
+
+
+@pytest.mark.parametrize(("at", "other", "expected"), [(0, b"", True), (3, b"\x03\x04", True), (99, b"cd", False)])
+def test_same(at: int, other: bytes, expected: bool) -> None:
+    assert memory.same(bytearray(DATA), at, other) is expected
+
+
+@given(st.integers(0, (1 << 64) - 1), st.integers(-2, 12))
+def test_numbers_are_big_endian(value: int, at: int) -> None:
+    target = bytearray(12)
+    if 0 <= at <= 4:
+        memory.put_u64(target, at, value)
+        assert target == bytes(at) + value.to_bytes(8, "big") + bytes(4 - at)
+    else:
+        with pytest.raises(IndexError):
+            memory.put_u64(target, at, value)
+
+
+@given(st.integers(-1, 30), st.integers(-1, 30), st.integers(0, 6))
+def test_samples(start: int, step: int, count: int) -> None:
+    places = [start + step * i for i in range(count)]
+    if start >= 0 and step >= 0 and all(p + 16 <= 100 for p in places):
+        assert memory.gather(bytearray(DATA), start, step, count) == b"".join(DATA[p : p + 16] for p in places)
+    else:
+        with pytest.raises(IndexError):
+            memory.gather(bytearray(DATA), start, step, count)
