@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 SEEDS ?= 10000
 FIRST ?= 0
 
-# Quick to compile; -O3 gains nothing measurable.
+# Compiles faster than with the flags of Python itself.
 export CFLAGS ?= -O2 -g0
 
 .PHONY: help setup ext demo test test-pure test-slow lint format sim bench bench-peers docs clean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from typing import TextIO
 
 import jsp.transfer
@@ -14,6 +14,9 @@ _INTERVAL = 0.1
 
 # The rate is that of the last few seconds, so that a stall shows and a resumed start does not.
 _RATE_OVER = 3.0
+
+# Columns, of a terminal that does not know how many it has.
+_WIDTH_DEFAULT = 80
 
 _CLEAR_TO_END = "\x1b[K"
 
@@ -42,8 +45,7 @@ class Bar:
         self._marks.append((now, report.bytes_sent))
         while len(self._marks) > 2 and now - self._marks[0][0] > _RATE_OVER:
             self._marks.pop(0)
-        width = shutil.get_terminal_size().columns
-        self._out.write("\r" + self._line(report, width) + _CLEAR_TO_END)
+        self._out.write("\r" + self._line(report, self._width()) + _CLEAR_TO_END)
         self._out.flush()
         self._drawn = True
 
@@ -53,6 +55,10 @@ class Bar:
             self._out.write("\r" + _CLEAR_TO_END)
             self._out.flush()
             self._drawn = False
+
+    def _width(self) -> int:
+        # Of this terminal: stdout, which shutil.get_terminal_size looks at, may go elsewhere.
+        return os.get_terminal_size(self._out.fileno()).columns or _WIDTH_DEFAULT
 
     def _line(self, report: jsp.transfer.Report, width: int) -> str:
         done = report.bytes_sent + report.bytes_skipped

@@ -161,19 +161,19 @@ def test_empty_directories_and_an_empty_tree(copy: Copy, src: Path, dst: Path) -
 @both_ways
 def test_a_sparse_file_stays_sparse_and_costs_nothing(copy: Copy, src: Path, dst: Path) -> None:
     with open(src / "sparse", "wb") as file:
-        file.truncate(32 << 20)
-        file.seek(20 << 20)
+        file.truncate(16 << 20)
+        file.seek(10 << 20)
         file.write(b"an island")
     report = copy(src, dst)
     assert_same(src, dst)
-    assert report.bytes_sent == CHUNK and report.bytes_skipped == (32 << 20) - CHUNK
+    assert report.bytes_sent == CHUNK and report.bytes_skipped == (16 << 20) - CHUNK
     assert (dst / "sparse").stat().st_blocks * 512 <= 2 * CHUNK
 
 
 @both_ways
 def test_deep_trees(copy: Copy, src: Path, dst: Path) -> None:
-    write(src / "/".join(["d"] * 100) / "file", "at the bottom")
-    assert copy(src, dst).directories == 100
+    write(src / "/".join(["d"] * 50) / "file", "at the bottom")
+    assert copy(src, dst).directories == 50
     assert_same(src, dst)
 
 
@@ -453,7 +453,7 @@ def test_both_ends_have_the_same_totals(src: Path, dst: Path) -> None:
     for mine, there in zip(reports, log, strict=True):
         assert {**mine.totals(), "seconds": 0} == {**there.report.totals(), "seconds": 0}
         assert mine.problems == there.report.problems
-        assert there.report.seconds > 0
+        assert mine.ended is not None and there.report.ended is not None
     assert [session[:3] for session in log] == [
         (OTHER.peer_id, True, b"sub"), (OTHER.peer_id, False, b"sub"), (OTHER.peer_id, True, b"")
     ]  # fmt: skip

@@ -121,12 +121,12 @@ def test_a_link_to_the_outside_is_pulled_as_a_link(root: Path, tmp_path: Path) -
     assert facts(tmp_path / "all") == facts(root)
 
 
-def hostile_push(root: Path, *entries: Entry | tuple[object, ...]) -> str:
-    """Announce `entries` to a server over `root` and send contents for each file; the words it ends with."""
+def hostile_push(conn: jsp.Connection, *entries: Entry | tuple[object, ...]) -> str:
+    """Announce `entries` to a server and send contents of the only file among them; the words it ends with."""
     rows = [entry for entry in entries if type(entry) is tuple]
     body = msgpack.packb(rows) if rows else pack_entries(entries)  # type: ignore[arg-type]
     content = frames.pack_whole(0, TIME, 0o644, hash_chunk(b"evil"), b"evil")
-    with served(root) as conn, conn.open_stream() as stream:
+    with conn.open_stream() as stream:
         channel = Channel(stream)
         channel.send(frames.pack_open(frames.Open(True, b"")) + frames.pack_start(frames.Start(False)))
         channel.send(frames.pack(frames.ENTRIES, body) + frames.pack(frames.SCANNED))
@@ -144,28 +144,31 @@ def hostile_push(root: Path, *entries: Entry | tuple[object, ...]) -> str:
             return str(error)
 
 
-@pytest.mark.parametrize("name", [b"../outside/evil", b"..", b".", b"", b"/tmp/evil", b"a\0b", b"x" * 256, ".x", 7])
+@pytest.mark.parametrize("name", [b"../outside/evil", b"..", b"", b"/tmp/evil", b"a\0b", b"x" * 256, ".x", 7])
 def test_a_sender_cannot_name_what_is_elsewhere(name: object, root: Path, tmp_path: Path) -> None:
     before = identities(tmp_path)
-    for row in ((2, name, 0o644, 0, 4), (1, name, 0o755, 0), (3, name, 0, b"target")):
-        assert "file name" in hostile_push(root, row)
+    with served(root) as conn:
+        for row in ((2, name, 0o644, 0, 4), (1, name, 0o755, 0), (3, name, 0, b"target")):
+            assert "file name" in hostile_push(conn, row)
     assert identities(tmp_path) == before
 
 
 def test_a_sender_cannot_plant_a_link_and_go_through_it(root: Path, tmp_path: Path) -> None:
     before = identities(tmp_path / "outside")
     plan = (Link(b"trap", TIME, b"../outside"), Enter(b"trap", 0o755, TIME), File(b"evil", 0o644, TIME, 4), Leave())
-    assert hostile_push(root, *plan) == "something that is no directory is in its way"
-    assert os.readlink(root / "trap") == "../outside"
-    assert identities(tmp_path / "outside") == before
-    # The same conversation with a name that nothing is in the way of, to see that it would have written.
-    hostile_push(root, Enter(b"fine", 0o755, TIME), File(b"evil", 0o644, TIME, 4), Leave())
+    with served(root) as conn:
+        assert hostile_push(conn, *plan) == "something that is no directory is in its way"
+        assert os.readlink(root / "trap") == "../outside"
+        assert identities(tmp_path / "outside") == before
+        # The same conversation with a name that nothing is in the way of, to see that it would have written.
+        hostile_push(conn, Enter(b"fine", 0o755, TIME), File(b"evil", 0o644, TIME, 4), Leave())
     assert (root / "fine" / "evil").read_text() == "evil"
 
 
 def test_what_a_sender_names_after_a_link_is_put_beside_it(root: Path, tmp_path: Path) -> None:
     before = identities(tmp_path / "outside")
-    hostile_push(root, Link(b"trap", TIME, b"../outside/secret"), File(b"trap", 0o644, TIME, 4))
+    with served(root) as conn:
+        hostile_push(conn, Link(b"trap", TIME, b"../outside/secret"), File(b"trap", 0o644, TIME, 4))
     assert (root / "trap").read_text() == "evil" and not (root / "trap").is_symlink()
     assert identities(tmp_path / "outside") == before
 
@@ -208,10 +211,12 @@ def test_a_push_of_what_is_not_there_says_nothing_to_the_server(root: Path, tmp_
 
 def test_a_copy_cannot_go_below_a_file(root: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "file", "mine")
-    with served(root) as conn:
+    log = Log()
+    with served(root, log) as conn:
         with pytest.raises(NotADirectoryError) as caught:
             pull(conn, "", file)
         assert caught.value.filename == str(file)
+        assert str(log.wait().error) == "the other side gave up: Not a directory"
         with pytest.raises(PeerGaveUp, match="dir/file/sub: Not a directory"):
             push(conn, f"{tmp_path}/outside/", "dir/file/sub")
     assert file.read_text() == "mine"
@@ -256,7 +261,9 @@ def test_what_fails_is_logged_as_one_line(root: Path, tmp_path: Path, caplog: py
     assert (session.push, session.path, type(session.error).__name__) == (False, b"no\n\x1b[31m", "TransferError")
     (record,) = [record for record in caplog.records if record.name == "jsp.transfer"]
     assert record.levelno == logging.WARNING and record.exc_info is None
-    assert record.getMessage().isprintable() and "No such file or directory" in record.getMessage()
+    text = record.getMessage()
+    assert text.isprintable() and text.startswith("pull of /no\\n\\x1b[31m by somebody: ")
+    assert text.endswith("No such file or directory")
 
 
 def test_a_served_directory_may_come_and_go(root: Path, tmp_path: Path) -> None:
