@@ -62,6 +62,8 @@ class LongKeys:
 
     def open(self, header: bytes | memoryview, number: int, sealed: bytes | memoryview) -> bytearray | None:
         """The plaintext, or None when it does not authenticate."""
+        if len(sealed) < _TAG:
+            return None
         out = bytearray(len(sealed) - _TAG)
         try:
             self._aead.decrypt_into((self._iv ^ number).to_bytes(IV_SIZE, "big"), sealed, header, out)

@@ -204,6 +204,18 @@ class EndpointCore:
         self, now: float, wall_time: float, slots: PacketBuffer, start: int, end: int, received: Received
     ) -> ConnectionCore | None:
         """A datagram of coalesced long packets, all for one connection."""
+        try:
+            connection = self._walk_long(now, wall_time, slots, start, end, received)
+        finally:
+            # Also when something failed: a connection that nobody settles would never end.
+            for stranger in list(self._unproven):
+                if self._settle_new(now, stranger) is None:
+                    connection = None
+        return connection
+
+    def _walk_long(
+        self, now: float, wall_time: float, slots: PacketBuffer, start: int, end: int, received: Received
+    ) -> ConnectionCore | None:
         connection: ConnectionCore | None = None
         pos = start
         dcid = b""
@@ -211,11 +223,7 @@ class EndpointCore:
             if pos >= end or slots.data[pos] < SHORT_FIRST:
                 break
             if slots.data[pos] < LONG_FIRST:
-                # A 1-RTT packet takes the rest of the datagram.
-                if end - pos >= SHORT_MIN:
-                    cid = bytes(slots.data[pos + 1 : pos + 1 + self.cid_size])
-                    rest = Received(end - pos, end - pos, received.remote, received.local, received.ecn)
-                    connection = self._handle_short(now, slots, pos, end, rest, cid) or connection
+                self._handle_last_short(now, slots, pos, end, received, connection)
                 break
             try:
                 header = parse_long_header(Reader(slots.data, pos, end))
@@ -230,14 +238,24 @@ class EndpointCore:
                 if connection is None:
                     break
                 connection.on_datagram_received(end - start)
-            elif header.dcid != dcid:
+            elif header.dcid != dcid or header.version not in VERSIONS:
+                self.dropped += 1
                 break
             assert connection is not None
             connection.handle_datagram(now, slots, pos, header.end, received, 0, header)
             pos = header.end
-        if connection is not None and connection in self._unproven:
-            return self._settle_new(now, connection)
         return connection
+
+    def _handle_last_short(
+        self, now: float, slots: PacketBuffer, pos: int, end: int, received: Received, connection: ConnectionCore | None
+    ) -> None:
+        """A 1-RTT packet behind long ones takes the rest of their datagram, and belongs to the same connection."""
+        route = self._routes.get(bytes(slots.data[pos + 1 : pos + 1 + self.cid_size]))
+        if connection is None or route is None or route[0] is not connection or end - pos < SHORT_MIN:
+            self.dropped += 1
+            return
+        rest = Received(end - pos, end - pos, received.remote, received.local, received.ecn)
+        connection.handle_datagram(now, slots, pos, end, rest, route[1])
 
     def _settle_new(self, now: float, connection: ConnectionCore) -> ConnectionCore | None:
         """Keep what a stranger's first datagram made only if something in it was authentic.

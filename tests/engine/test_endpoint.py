@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from jsp.config import Config
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
+from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import Closed, StreamReadable
 from jsp.engine.keying import initial_secrets
 from jsp.engine.message import RELIABLE
 from jsp.errors import Code
 from jsp.wire import frames as f
 from jsp.wire.packet import TYPE_INITIAL, encode_long_header
-from tests.sim.hostile import Pair, frames, seal, send_frames
+from tests.sim.hostile import Pair, frames, initial, seal, send_frames, two_versions
 from tests.sim.link import LinkSpec
 from tests.sim.world import SERVER_SEED, Node, World, pair
+
+STRANGER = ("203.0.113.5", 5)
 
 
 def test_n46_exact_duplicates_are_dropped(ends: Pair) -> None:
@@ -83,8 +88,8 @@ def test_random_datagrams_do_nothing(ends: Pair) -> None:
             data[0] = 0x80 | data[0] & 0x3F
         elif kind < 0.7:
             data[:5] = (bytes([0xC0 | data[0] & 0x30]) + b"JSP\x01")[: len(data)]
-        server.receive(bytes(data), ("203.0.113.5", 5))
-        client.receive(bytes(data), ("203.0.113.5", 5))
+        server.receive(bytes(data), STRANGER)
+        client.receive(bytes(data), STRANGER)
     assert len(server.core.connections) == connections
     assert not s.is_closed()
     assert not c.is_closed()
@@ -93,8 +98,40 @@ def test_random_datagrams_do_nothing(ends: Pair) -> None:
 def test_n10_connection_id_of_21_bytes(ends: Pair) -> None:
     world, client, server, c, s = ends
     dropped = server.core.dropped
-    server.receive(b"\xc0JSP\x01\x15" + bytes(1300), ("203.0.113.5", 5))
+    server.receive(b"\xc0JSP\x01\x15" + bytes(1300), STRANGER)
     assert server.core.dropped == dropped + 1
+
+
+@pytest.mark.parametrize("left", [0, 3, 15, 16, 40])
+def test_a_later_packet_of_another_version_ends_the_datagram(left: int) -> None:
+    world = World()
+    _, server = pair(world)
+    server.receive(two_versions(b"odcid001", left), STRANGER)
+    assert not server.core.connections
+    assert server.default_link.sent == 0
+
+
+def test_what_fails_behind_a_strangers_first_packet_does_not_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    _, server = pair(world)
+
+    def fail(*args: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(ConnectionCore, "handle_datagram", fail)
+    with pytest.raises(RuntimeError):
+        server.receive(initial(b"odcid001", frames((f.PING,))), STRANGER)
+    assert not server.core.connections
+    assert not server.core._routes
+
+
+def test_a_short_packet_behind_long_ones_is_for_the_same_connection(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    before = s.counters.packets_received
+    server.receive(initial(b"odcid001", frames((f.PING,))) + seal(c, frames((f.PING,))), STRANGER)
+    assert s.counters.packets_received == before
+    # The connection of the long packet is settled all the same.
+    assert server.accepted[-1].original_dcid == b"odcid001"
 
 
 def test_n51_small_initial_is_not_answered() -> None:
@@ -124,10 +161,10 @@ def test_n59_n60_resets_are_shorter_than_their_cause_and_rare(ends: Pair) -> Non
     replies: list[int] = []
     server.default_link.tap = lambda data: replies.append(len(data))
     for i in range(200):
-        server.receive(b"\x80" + i.to_bytes(4, "big") + bytes(60), ("203.0.113.5", 5))
+        server.receive(b"\x80" + i.to_bytes(4, "big") + bytes(60), STRANGER)
     assert 0 < len(replies) <= 20
     assert max(replies) < 65
-    server.receive(b"\x80" + bytes(41), ("203.0.113.5", 5))
+    server.receive(b"\x80" + bytes(41), STRANGER)
     assert len(replies) <= 20
 
 
@@ -141,7 +178,7 @@ def test_n49_replayed_client_hello_makes_no_second_connection_event() -> None:
     world.run_for(1.0)
     before = len(server.received)
     for datagram in up[:2]:
-        server.receive(datagram, ("203.0.113.5", 5))
+        server.receive(datagram, STRANGER)
     world.run_for(15.0)
     assert [type(e) for _, e in server.received[before:]] == [Closed]
     assert len(server.core.connections) == 1
