@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import gevent
@@ -293,3 +294,24 @@ def test_local_address_is_the_one_in_use() -> None:
     with echo_connection() as conn:
         assert conn.local_address[0] == "127.0.0.1"
         assert conn.paths[0].local[1] > 0
+
+
+def test_a_mistake_while_receiving_does_not_cost_the_port_its_reader(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving() as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        endpoint = server._endpoint
+        assert endpoint is not None
+
+        def fail(*args: object) -> None:
+            raise RuntimeError("a bug")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(endpoint.core, "handle_datagram", fail)
+            for i in range(5):
+                stranger.sendto(b"\x80" + bytes(60), server.address[:2])
+                until(lambda i=i: endpoint._mistakes > i)
+        with jsp.connect(server.url, timeout=5) as conn:
+            assert conn.ping() > 0
+    # The 1st, 2nd and 4th are logged, with what happened.
+    assert [record.exc_info is not None for record in caplog.records] == [True] * 3
