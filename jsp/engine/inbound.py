@@ -99,6 +99,8 @@ def receive_long(conn: ConnectionCore, now: float, slots: PacketBuffer, header: 
         conn.counters.packets_dropped += 1
         return
     if slots.data[header.start] & 0x0F:
+        # Authentic all the same, which decides whether a stranger's connection is kept (to say why it ends).
+        conn.counters.packets_received += 1
         raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "reserved bits set")
     if not level.space.acks.accept(header.number, now):
         conn.counters.packets_duplicate += 1

@@ -19,7 +19,7 @@ from jsp.wire import frames as f
 from jsp.wire.packet import TYPE_INITIAL, encode_long_header
 from tests.sim.hostile import Pair, frames, initial, seal, send_frames, two_versions
 from tests.sim.link import LinkSpec
-from tests.sim.world import SERVER_SEED, Node, World, pair
+from tests.sim.world import SERVER_SEED, Node, World, confirmed_peer, pair
 
 STRANGER = ("203.0.113.5", 5)
 
@@ -123,6 +123,17 @@ def test_what_fails_behind_a_strangers_first_packet_does_not_keep_it(monkeypatch
         server.receive(initial(b"odcid001", frames((f.PING,))), STRANGER)
     assert not server.core.connections
     assert not server.core._routes
+
+
+def test_a_strangers_first_packet_that_breaks_a_rule_leaves_nothing_in_the_end() -> None:
+    world = World()
+    client, server = pair(world, server_config=Config(max_half_open=3))
+    for i in range(5):
+        server.receive(initial(b"odcid%03d" % i, frames((f.PING,)), header_bits=1), (f"203.0.113.{i}", 5))
+    assert [event.code for event in server.events(Closed)] == [Code.PROTOCOL_VIOLATION] * 3
+    world.run_for(10.0)
+    assert not server.core.connections
+    confirmed_peer(world, client.connect(), server)
 
 
 def test_a_short_packet_behind_long_ones_is_for_the_same_connection(ends: Pair) -> None:
