@@ -49,6 +49,7 @@ class EndpointCore:
     Attributes:
         connections: the live ones.
         accepting: whether new clients are taken; others are refused with REFUSED.
+        full: whether the owner has no room for more clients now; they are refused with BUSY.
         accepted: connections made by clients since the owner last looked; the owner empties it.
         dropped: datagrams that were for nobody.
     """
@@ -63,6 +64,7 @@ class EndpointCore:
         self.connections: set[ConnectionCore] = set()
         self.accepted: deque[ConnectionCore] = deque()
         self.accepting = True
+        self.full = False
         self.dropped = 0
         self.train = Train()
         self.reader = Reader()
@@ -258,21 +260,35 @@ class EndpointCore:
         connection.handle_datagram(now, slots, pos, end, rest, route[1])
 
     def _settle_new(self, now: float, connection: ConnectionCore) -> ConnectionCore | None:
-        """Keep what a stranger's first datagram made only if something in it was authentic.
+        """Keep what a stranger's first datagram made only if something in it was authentic, and there is room.
 
-        Otherwise one damaged or forged Initial would occupy the connection id under which the real one comes.
+        Otherwise one damaged or forged Initial would occupy the connection id under which the real one comes. What
+        is not kept is forgotten at once: it has no owner, so nobody would ever set its timers.
         """
         self._unproven.discard(connection)
+        refusal = self._refusal()
         if not connection.counters.packets_received:
             self.dropped += 1
-            connection.end(now, Moved.VANISHED, Closed(Code.NO_ERROR, "", by_peer=False))
-            self.forget_if_over(connection)
-            return None
-        if not self.accepting or len(self.connections) > self.config.max_connections:
-            connection.close_now(now, Code.REFUSED, "the server is full")
-        else:
+        elif refusal is None:
             self.accepted.append(connection)
-        return connection
+            return connection
+        elif len(self._replies) < _REPLIES_WAITING:
+            connection.close_now(now, refusal, "")
+            close = connection.poll_transmit(now)
+            if close is not None:
+                self._replies.append(Transmit(close.remote, bytes(close.data), close.segment_size, close.local))
+        connection.end(now, Moved.VANISHED, Closed(Code.NO_ERROR, "", by_peer=False))
+        connection.on_drained()
+        self.forget_if_over(connection)
+        return None
+
+    def _refusal(self) -> Code | None:
+        """Why no new client is taken now, or None."""
+        if not self.accepting:
+            return Code.REFUSED
+        if self.full or len(self.connections) > self.config.max_connections:
+            return Code.BUSY
+        return None
 
     def _route_long(
         self, now: float, wall_time: float, header: LongHeader, received: Received, size: int

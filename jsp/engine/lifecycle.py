@@ -16,6 +16,7 @@ from jsp.errors import Code
 _PUBLIC = {
     Code.NO_ERROR: Code.REFUSED,
     Code.REFUSED: Code.REFUSED,
+    Code.BUSY: Code.BUSY,
     Code.VERSION: Code.VERSION,
     Code.NO_PROTOCOL: Code.VERSION,
     Code.DECODE: Code.DECODE,

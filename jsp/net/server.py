@@ -47,7 +47,7 @@ class Server:
         trust: which clients are welcome; None: any, and `conn.peer` tells who it is.
         config: see `jsp.Config`.
         spawn: "default" (no bound), the most greenlets to run at once, or a `gevent.pool.Pool`. When all are busy
-            new connections are refused.
+            new connections are refused (BUSY).
 
     Attributes:
         address: (host, port) as bound; of the port asked for before `start`.
@@ -198,7 +198,7 @@ class Server:
 
     def _update_accepting(self) -> None:
         if self._endpoint is not None:
-            self._endpoint.core.accepting = not self._stopping and not self._spawner.full()
+            self._endpoint.core.full = self._spawner.full()
 
     def serve(self, connection: Connection) -> None:
         """Run the handler on a new connection."""

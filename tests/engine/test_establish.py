@@ -152,14 +152,29 @@ def test_damaged_first_datagram_does_not_occupy_the_connection_id() -> None:
     confirmed_peer(world, c, server)
 
 
-def test_server_that_is_full_says_so() -> None:
+@pytest.mark.parametrize("code", [Code.BUSY, Code.REFUSED])
+def test_server_that_takes_nobody_says_so_and_keeps_nothing(code: Code) -> None:
     world = World()
-    client, server = pair(world)
-    server.core.accepting = False
+    client, server = pair(world, server_config=Config(max_half_open=2))
+    server.core.full = code is Code.BUSY
+    server.core.accepting = code is not Code.REFUSED
+    for i in range(5):
+        c = client.connect()
+        world.run_until(lambda c=c: c.is_closed())
+        closed = client.events(Closed)[i]
+        assert (closed.code, closed.by_peer) == (code, True)
+    assert not server.core.connections
+    assert not server.core._routes
+    server.core.full, server.core.accepting = False, True
+    confirmed_peer(world, client.connect(), server)
+
+
+def test_server_with_all_its_connections_is_full() -> None:
+    world = World()
+    client, server, _, _ = connected(world, server_config=Config(max_connections=1))
     c = client.connect()
     world.run_until(lambda: c.is_closed())
-    closed = client.events(Closed)[0]
-    assert (closed.code, closed.by_peer) == (Code.REFUSED, True)
+    assert client.events(Closed)[0].code == Code.BUSY
 
 
 def test_refused_peer_hears_that_it_is_unknown() -> None:
