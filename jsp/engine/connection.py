@@ -239,6 +239,8 @@ class ConnectionCore:
     def accept_peer(self, now: float) -> None:
         """The answer to `PeerPresented`: the peer is welcome."""
         self.control.now = now
+        if self.is_closed():
+            return
         assert self.keying is not None
         try:
             self.keying.machine.accept()
@@ -368,6 +370,8 @@ class ConnectionCore:
         """Take the 1-RTT packets that came before their keys."""
         early, self.early = self.early, []
         for data, received in early:
+            if self.is_closed():
+                return
             inbound.receive_short(self, now, self._host.load(data), 0, len(data), received, self.paths[0])
 
     # --- keys ----------------------------------------------------------------------------------------------

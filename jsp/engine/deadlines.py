@@ -136,4 +136,6 @@ _MEANING: dict[int, Callable[[ConnectionCore, float], None]] = {
 def expire(conn: ConnectionCore, now: float) -> None:
     """Do what the timers that have run out stand for."""
     for timer in conn.timers.take_expired(now):
+        if timer != DRAIN and conn.is_closed():
+            continue  # ended by the one before
         _MEANING[timer](conn, now)

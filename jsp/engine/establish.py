@@ -54,7 +54,7 @@ def start(
 def pump(conn: ConnectionCore, now: float) -> None:
     """Act on what the handshake machine has become: keys, messages, a peer to judge, completion."""
     keying = conn.keying
-    if keying is None:
+    if keying is None or conn.is_closed():
         return
     fresh = keying.pump()
     if HANDSHAKE in fresh:

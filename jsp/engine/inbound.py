@@ -65,11 +65,14 @@ def receive_short(
         eliciting += found & ELICITING
         if found & NOT_PROBING and number > largest:
             moved = True
+        if conn.is_closed():
+            # Nothing happens after the end, whatever else came with it.
+            break
     packets = -(-(end - start) // received.segment_size)
     conn.counters.packets_received += fresh
     conn.counters.packets_dropped += packets - len(opened)
     acks.on_batch(eliciting, now)
-    if not fresh:
+    if not fresh or conn.is_closed():
         return
     conn.on_heard(now, fresh)
     if received.remote == path.remote:

@@ -15,8 +15,11 @@ from jsp.engine.events import (
 )
 from jsp.engine.states import State
 from jsp.errors import Code
+from jsp.wire import frames as f
+from jsp.wire.packet import TAG_SIZE, TYPE_HANDSHAKE, encode_long_header
+from tests.sim.hostile import frames, seal
 from tests.sim.link import LinkSpec
-from tests.sim.world import CLIENT_SEED, SERVER_SEED, World, confirmed_peer, connected, pair
+from tests.sim.world import CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
 
 SERVER_ID = Identity.from_seed(SERVER_SEED)
 CLIENT_ID = Identity.from_seed(CLIENT_SEED)
@@ -175,6 +178,44 @@ def test_server_with_all_its_connections_is_full() -> None:
     c = client.connect()
     world.run_until(lambda: c.is_closed())
     assert client.events(Closed)[0].code == Code.BUSY
+
+
+def test_server_that_closes_before_it_confirms() -> None:
+    # CLOSE and HANDSHAKE_DONE in one batch, for a client that waits to hear whether it is welcome.
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.01))
+    c = client.connect(credentials=Credentials(identity=CLIENT_ID))
+    world.run_until(lambda: c.keys.open is not None)
+    server.default_link.blackhole = True
+    world.run_until(lambda: server.accepted[0].confirmed)
+    s = server.accepted[0]
+    end = seal(s, frames((f.CLOSE, Code.REFUSED, 0)).ljust(40, b"\x00"))
+    client.receive(end + seal(s, frames((f.HANDSHAKE_DONE,)).ljust(40, b"\x00")), SERVER, len(end))
+    assert client.events(Closed)[0].code == Code.REFUSED
+    assert not client.events(Connected)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_peer_that_closes_with_its_last_handshake_message(early: bool) -> None:
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.01))
+    c = client.connect()
+    world.run_until(lambda: bool(server.accepted) and server.accepted[0].keying.levels.get(f.HANDSHAKE) is not None)
+    s = server.accepted[0]
+    client.default_link.blackhole = True
+    world.run_until(lambda: c.keys.seal is not None)
+    if early:
+        # Ahead of its keys, and followed by data that must not be handed out.
+        for payload in (frames((f.CLOSE, 0, 0)), frames((f.STREAM, 0), b"data")):
+            server.receive(seal(c, payload), client.address)
+    level = c.keying.levels[f.HANDSHAKE]
+    data = bytearray(level.outgoing.end)
+    level.outgoing.copy_to(data, 0, 0, len(data))
+    payload = frames((f.CRYPTO, 0, len(data)), bytes(data)) + (b"" if early else frames((f.CLOSE, 0, 0)))
+    header = encode_long_header(TYPE_HANDSHAKE, s.scid, c.scid, 77, len(payload) + TAG_SIZE)
+    server.receive(header + level.seal_keys.seal(header, 77, payload), client.address)
+    kinds = [type(event) for _, event in server.received]
+    assert kinds == ([PeerPresented, Connected, Closed] if early else [Closed])
 
 
 def test_refused_peer_hears_that_it_is_unknown() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from jsp.config import KIB
 from jsp.crypto.handshake import Credentials
-from jsp.engine.events import StreamReadable
+from jsp.engine.events import Closed, StreamReadable
 from jsp.errors import Code
 from jsp.wire import frames as f
 from jsp.wire.packet import TYPE_INITIAL, encode_long_header
@@ -74,6 +74,16 @@ def test_violation_ends_the_connection(ends: Pair, payload: bytes, code: Code) -
     assert closed_with(server) == code
     world.run_until(lambda: c.is_closed())
     assert c.lifecycle.closed.code == code
+
+
+def test_nothing_happens_after_the_end(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    end = seal(c, frames((f.CLOSE, 0, 0)).ljust(40, b"\x00"))
+    more = seal(c, frames((f.STREAM | f.STREAM_LEN, SID, 4), b"data").ljust(40, b"\x00"))
+    before = len(server.received)
+    server.receive(end + more, CLIENT, len(end))
+    server.receive(seal(c, frames((f.STREAM, SID), b"data")), CLIENT)
+    assert [type(event) for _, event in server.received[before:]] == [Closed]
 
 
 def test_n04_reserved_bits_under_a_valid_seal(ends: Pair) -> None:

@@ -121,12 +121,12 @@ class Node:
 
         link.send(self.world.now, data, arrive)
 
-    def receive(self, data: bytes, source: Address) -> None:
-        """A datagram arrives."""
+    def receive(self, data: bytes, source: Address, segment: int = 0) -> None:
+        """A datagram arrives, or a batch of them that are `segment` bytes long (the last one maybe shorter)."""
         if not data:
             return
         self._slots.data[: len(data)] = data
-        received = Received(len(data), len(data), source)
+        received = Received(len(data), segment or len(data), source)
         now = self.world.now
         touched = self.core.handle_datagram(now, 1e9 + now, self._slots, received)
         while self.core.accepted:
