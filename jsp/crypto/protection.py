@@ -45,10 +45,11 @@ class LongKeys:
 
     __slots__ = ("_aead", "_iv", "_owner")
 
-    def __init__(self, secret: bytes, suite: int = AES_256_GCM) -> None:
+    def __init__(self, secret: bytes, suite: int = AES_256_GCM, owner: int = 0) -> None:
+        """`owner`: the process that may seal; 0: this one."""
         self._aead = make_aead(suite, expand_label(secret, b"key", b"", KEY_SIZE))
         self._iv = int.from_bytes(expand_label(secret, b"iv", b"", IV_SIZE), "big")
-        self._owner = os.getpid()
+        self._owner = owner or os.getpid()
 
     def __repr__(self) -> str:
         return "<LongKeys>"
@@ -102,12 +103,13 @@ class SealKeys:
 
     __slots__ = ("_generation", "_limit", "_masker", "_masks", "_nonce", "_owner", "phase", "sealed", "update_at")
 
-    def __init__(self, suite: int, secret: bytes) -> None:
+    def __init__(self, suite: int, secret: bytes, owner: int = 0) -> None:
+        """`owner`: the process that may seal; 0: this one."""
         self._generation = Generation(suite, secret)
         self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
         self._masks = bytearray(BATCH_MAX * 16 + 16)
         self._nonce = bytearray(IV_SIZE)
-        self._owner = os.getpid()
+        self._owner = owner or os.getpid()
         self.phase = 0
         self.sealed = 0
         self.update_at = SEAL_LIMIT[suite]
@@ -197,14 +199,15 @@ class OpenKeys:
         "forgeries", "forgery_limit", "phase", "phase_start", "update_allowed", "updated",
     )  # fmt: skip
 
-    def __init__(self, suite: int, secret: bytes) -> None:
+    def __init__(self, suite: int, secret: bytes, owner: int = 0) -> None:
+        """`owner`: the process that may derive further keys; 0: this one."""
         self._current = Generation(suite, secret)
         self._next: Generation | None = None
         self._previous: Generation | None = None
         self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
         self._masks = bytearray(BATCH_MAX * 16 + 16)
         self._nonce = bytearray(IV_SIZE)
-        self._owner = os.getpid()
+        self._owner = owner or os.getpid()
         self.phase = 0
         self.phase_start: dict[int, int] = {}
         self.forgeries = 0
@@ -301,6 +304,7 @@ class OpenKeys:
         if self._previous is not None and number < self.phase_start.get(path_id, number + 1):
             return self._previous
         if self._next is None:
+            check_fork(self._owner)
             self._next = self._current.next()
         return self._next
 

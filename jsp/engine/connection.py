@@ -46,8 +46,10 @@ _ROTATE_AFTER_S = 60.0
 
 
 class Host(Protocol):
-    """What a connection needs of the endpoint it lives in. `train` and `reader` are shared working space."""
+    """What a connection needs of the endpoint it lives in: `train` and `reader`, shared working space, and `owner`,
+    the process that it all belongs to."""
 
+    owner: int
     train: Train
     reader: Reader
     cid_size: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from collections import deque
 
 from jsp.config import LIMITS, Config
@@ -66,6 +67,8 @@ class EndpointCore:
         self.accepting = True
         self.full = False
         self.dropped = 0
+        # SPEC 7.6: once for all; a forked child that went on would seal under the parent's keys and numbers.
+        self.owner = os.getpid()
         self.train = Train()
         self.reader = Reader()
         self.cid_size = config.connection_id_size

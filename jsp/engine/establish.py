@@ -36,10 +36,11 @@ def start(
     params = encode_params(conn.local_params)
     time_ms = int(wall_time * 1000)
     machine: ClientHandshake | ServerHandshake
+    odcid, owner = conn.original_dcid, conn.host.owner
     if client_scid is not None:
-        machine = ServerHandshake(credentials, conn.entropy, conn.original_dcid, client_scid, params, time_ms)
+        machine = ServerHandshake(credentials, conn.entropy, odcid, client_scid, params, time_ms, owner)
     else:
-        machine = ClientHandshake(credentials, conn.entropy, conn.original_dcid, conn.scid, params, time_ms)
+        machine = ClientHandshake(credentials, conn.entropy, odcid, conn.scid, params, time_ms, owner)
     conn.keying = Keying(machine)
     initial = PacketSpace(0.0, handshake=True)
     initial.sticky_backoff = not conn.server

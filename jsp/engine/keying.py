@@ -112,8 +112,9 @@ class Keying:
         """Keys of the Initial level."""
         level = HandshakeLevel(INITIAL, space)
         client_secret, server_secret = initial_secrets(odcid)
-        level.seal_keys = LongKeys(server_secret if server else client_secret)
-        level.open_keys = LongKeys(client_secret if server else server_secret)
+        owner = self.machine.owner
+        level.seal_keys = LongKeys(server_secret if server else client_secret, owner=owner)
+        level.open_keys = LongKeys(client_secret if server else server_secret, owner=owner)
         self.levels[INITIAL] = level
 
     def on_crypto(self, level: int, offset: int, data: bytearray, start: int, stop: int) -> None:
@@ -135,17 +136,17 @@ class Keying:
         return fresh
 
     def _install(self, secret: Secret) -> None:
-        suite = self.machine.suite
+        suite, owner = self.machine.suite, self.machine.owner
         if secret.level == APPLICATION:
             if secret.direction == RECEIVE:
-                self.open_keys = OpenKeys(suite, secret.value)
+                self.open_keys = OpenKeys(suite, secret.value, owner)
             else:
-                self.seal_keys = SealKeys(suite, secret.value)
+                self.seal_keys = SealKeys(suite, secret.value, owner)
             return
         level = self.levels.get(secret.level)
         if level is None:
             level = self.levels[secret.level] = HandshakeLevel(secret.level, PacketSpace(0.0, handshake=True))
         if secret.direction == RECEIVE:
-            level.open_keys = LongKeys(secret.value, suite)
+            level.open_keys = LongKeys(secret.value, suite, owner)
         else:
-            level.seal_keys = LongKeys(secret.value, suite)
+            level.seal_keys = LongKeys(secret.value, suite, owner)
