@@ -49,6 +49,7 @@ def receive_short(
         if len(conn.early) < LIMITS.early_packets:
             conn.early.append((bytes(slots.data[start:end]), received))
         return
+    path.arriving = end - start
     acks = path.space.acks
     number_at = 1 + conn.cid_size
     largest = acks.largest
@@ -290,7 +291,7 @@ def _on_path_challenge(
     conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
 ) -> None:
     # SPEC 4.5: only the newest challenge of a path is answered, so a flood of them makes no queue.
-    path.response = (r.pull_bytes(frames.CHALLENGE_SIZE), source)
+    path.response = (r.pull_bytes(frames.CHALLENGE_SIZE), source, path.arriving)
     conn.spend_control(15)
 
 

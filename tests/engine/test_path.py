@@ -6,6 +6,8 @@ import pytest
 
 from jsp.config import Config
 from jsp.engine.events import PathChanged
+from jsp.wire import frames as f
+from tests.sim.hostile import frames, seal
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
 from tests.sim.world import World, connected
@@ -75,6 +77,21 @@ def test_unvalidated_address_gets_at_most_three_times_what_it_sent() -> None:
     assert s.paths[0].remote in (VICTIM, client.address)
     assert 0 < to_victim <= 3 * len(datagrams[0]) + 1200  # the old address is challenged, too
     assert stream.recv.readable() >= 0
+
+
+def test_challenge_from_anywhere_is_answered_with_three_times_its_size_at_most() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    world.run_for(0.5)
+    sent: list[tuple[int, tuple[str, int]]] = []
+    server._send = lambda data, remote: sent.append((len(data), remote))  # type: ignore[method-assign]
+    small = seal(c, frames((f.PATH_CHALLENGE,), b"question"))
+    server.receive(small, VICTIM)
+    server.receive(seal(c, frames((f.PATH_CHALLENGE,), b"question").ljust(1100, b"\x00")), VICTIM)
+    server.receive(seal(c, frames((f.PATH_CHALLENGE,), b"question")), client.address)
+    answers = [(size, remote) for size, remote in sent if size > 40]  # the others are ACKs
+    assert answers == [(3 * len(small), VICTIM), (1200, VICTIM), (1200, client.address)]
+    assert s.paths[0].remote == client.address
 
 
 def test_forwarded_packets_do_not_keep_the_path() -> None:
