@@ -62,7 +62,7 @@ class Config:
     max_connections: int = 100_000
     "Connections of one server; further ones are refused."
     max_half_open: int = 1024
-    "Handshakes a server has under way; further ones wait for these to end."
+    "Handshakes a server has under way; a further one takes the place of the oldest that has not proven its address."
     rate_limit: float | None = None
     "Handshakes a second that a server starts for one address prefix (/32, /56); None: no limit."
 

@@ -85,6 +85,7 @@ class EndpointCore:
         self._reply_time = 0.0
         self._admission = Admission(config)
         self._unproven: set[ConnectionCore] = set()
+        self._evicted: list[ConnectionCore] = []
 
     # --- what connections need of their host -----------------------------------------------------------------
 
@@ -114,6 +115,9 @@ class EndpointCore:
     def _token_digest(self, token: bytes) -> bytes:
         # Looked up by a keyed hash, so that timing tells nothing about tokens.
         return hashlib.blake2s(token, key=self._token_key).digest()
+
+    def on_address_proven(self, connection: ConnectionCore) -> None:
+        self._admission.on_address_proven(connection)
 
     def on_confirmed(self, connection: ConnectionCore) -> None:
         self._initial_routes.pop(connection.original_dcid, None)
@@ -173,6 +177,9 @@ class EndpointCore:
             if connection is not None and connection not in touched:
                 touched.append(connection)
             start = end
+        if self._evicted:
+            touched += [connection for connection in self._evicted if connection not in touched]
+            self._evicted.clear()
         return touched
 
     def _handle_short(
@@ -274,16 +281,27 @@ class EndpointCore:
             self.dropped += 1
         elif refusal is None:
             self.accepted.append(connection)
+            self._make_room(now)
             return connection
         elif len(self._replies) < _REPLIES_WAITING:
             connection.close_now(now, refusal, "")
             close = connection.poll_transmit(now)
             if close is not None:
                 self._replies.append(Transmit(close.remote, bytes(close.data), close.segment_size, close.local))
-        connection.end(now, Moved.VANISHED, Closed(Code.NO_ERROR, "", by_peer=False))
+        self._drop(now, connection, Closed(Code.NO_ERROR, "", by_peer=False))
+        return None
+
+    def _make_room(self, now: float) -> None:
+        """SPEC 4.7: a handshake too many makes the oldest one whose address is not proven go, without a word."""
+        victim = self._admission.surplus()
+        if victim is not None:
+            self._drop(now, victim, Closed(Code.BUSY, "too many handshakes at once", by_peer=False))
+            self._evicted.append(victim)
+
+    def _drop(self, now: float, connection: ConnectionCore, closed: Closed) -> None:
+        connection.end(now, Moved.VANISHED, closed)
         connection.on_drained()
         self.forget_if_over(connection)
-        return None
 
     def _refusal(self) -> Code | None:
         """Why no new client is taken now, or None."""

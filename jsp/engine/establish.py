@@ -167,6 +167,7 @@ def on_handshake_packet(conn: ConnectionCore, path: Path) -> None:
     """A Handshake packet opened: for a server the client's address is proven, and Initial keys have done."""
     if conn.server:
         path.validated = True
+        conn.host.on_address_proven(conn)
         discard_level(conn, INITIAL)
 
 

@@ -130,7 +130,7 @@ def test_a_strangers_first_packet_that_breaks_a_rule_leaves_nothing_in_the_end()
     client, server = pair(world, server_config=Config(max_half_open=3))
     for i in range(5):
         server.receive(initial(b"odcid%03d" % i, frames((f.PING,)), header_bits=1), (f"203.0.113.{i}", 5))
-    assert [event.code for event in server.events(Closed)] == [Code.PROTOCOL_VIOLATION] * 3
+    assert [event.code for event in server.events(Closed)] == [Code.PROTOCOL_VIOLATION] * 5
     world.run_for(10.0)
     assert not server.core.connections
     confirmed_peer(world, client.connect(), server)
@@ -208,6 +208,30 @@ def test_half_open_connections_are_bounded() -> None:
         for datagram in up:
             server.receive(datagram, client.address)
     assert len(server.core.connections) == 10
+
+
+def test_a_flood_of_strangers_makes_way_for_who_answers() -> None:
+    world = World()
+    client, server = pair(world, server_config=Config(max_half_open=50))
+    count = 0
+
+    def flood() -> None:
+        nonlocal count
+        for _ in range(20):
+            count += 1
+            server.receive(initial(b"flood%05d" % count, frames((f.PING,))), (f"10.0.{count >> 8}.{count & 255}", 5))
+        world.schedule(world.now + 0.1, flood)
+
+    flood()
+    world.run_for(2.0)
+    assert len(server.core.connections) == 50
+    for _ in range(3):
+        before = world.now
+        confirmed_peer(world, client.connect(), server)
+        assert world.now - before < 0.2
+    # Their owners heard of it, each once.
+    evicted = [core for core, event in server.received if isinstance(event, Closed)]
+    assert len(set(evicted)) == len(evicted) == count + 3 - len(server.core.connections)
 
 
 def test_handshake_rate_is_limited_by_prefix() -> None:
