@@ -42,6 +42,8 @@ from jsp.wire.packet import (
 _REPLIES_PER_S = 20.0
 _REPLIES_WAITING = 16
 _RESET_MIN = 43
+# Connection ids whose reset token was given away, at most 20 a second, that are remembered not to be given out.
+_REVEALED_KEPT = 4096
 
 
 class EndpointCore:
@@ -78,6 +80,7 @@ class EndpointCore:
         self._initial_routes: dict[bytes, ConnectionCore] = {}
         self._reset_secret = reset_secret or entropy(32)
         self._token_key = entropy(16)
+        self._revealed: dict[bytes, None] = {}
         self._reset_watch: dict[bytes, ConnectionCore] = {}
         self._watched: dict[ConnectionCore, list[bytes]] = {}
         self._replies: deque[Transmit] = deque()
@@ -92,7 +95,8 @@ class EndpointCore:
     def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
         while True:
             cid = self._entropy(self.cid_size)
-            if cid not in self._routes:
+            # SPEC 4.6: an id whose token a stranger knows would let the stranger end the connection.
+            if cid not in self._routes and cid not in self._revealed:
                 break
         self._routes[cid] = (connection, path_id)
         return cid, self._reset_token(cid)
@@ -210,6 +214,9 @@ class EndpointCore:
             filler = self._entropy(min(size - 1, 200) - RESET_TOKEN_SIZE - 1)
             reset = bytes((SHORT_FIRST | filler[0] & 0x3F,)) + filler + self._reset_token(cid)
             self._replies.append(Transmit(received.remote, reset, len(reset), received.local))
+            if len(self._revealed) >= _REVEALED_KEPT:
+                del self._revealed[next(iter(self._revealed))]
+            self._revealed[cid] = None
         return None
 
     def _handle_long(
@@ -389,6 +396,10 @@ class EndpointCore:
         return self._replies.popleft() if self._replies else None
 
 
-def derive_reset_secret(seed: bytes) -> bytes:
-    """A reset secret that depends on a server's identity only, so that it outlives restarts."""
-    return hkdf_expand(hashlib.sha256(b"jsp1 reset" + seed).digest(), b"reset", 32)
+def derive_reset_secret(seed: bytes, address: Endpoint) -> bytes:
+    """A reset secret that depends on a server's identity and where it listens, so that it outlives restarts.
+
+    With the identity alone two servers that share one would give away each other's tokens.
+    """
+    place = f"{address[0]} {address[1]}".encode()
+    return hkdf_expand(hashlib.sha256(b"jsp1 reset" + seed).digest(), b"reset " + place, 32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gevent.pool import Pool
@@ -131,7 +132,8 @@ class Server:
             identity_required=trust is not None and trust.needs_identity,
         )
         socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET)
-        endpoint = Endpoint(socket, self.config, credentials, identity.derive(derive_reset_secret))
+        reset_secret = identity.derive(partial(derive_reset_secret, address=socket.address))
+        endpoint = Endpoint(socket, self.config, credentials, reset_secret)
         endpoint.accept = self._on_accepted
         self._endpoint = endpoint
         self._stopping = False

@@ -11,6 +11,7 @@ from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
 from jsp.engine.connection import ConnectionCore
+from jsp.engine.endpoint import derive_reset_secret
 from jsp.engine.events import Closed, StreamReadable
 from jsp.engine.keying import initial_secrets
 from jsp.engine.message import RELIABLE
@@ -177,6 +178,31 @@ def test_n59_n60_resets_are_shorter_than_their_cause_and_rare(ends: Pair) -> Non
     assert max(replies) < 65
     server.receive(b"\x80" + bytes(41), STRANGER)
     assert len(replies) <= 20
+
+
+def test_an_id_whose_token_was_given_away_is_not_given_out() -> None:
+    world = World()
+    client, server = pair(world)
+    ids = [b"aaaa", b"bbbb", b"cccc"]
+    server.receive(b"\x80aaaa" + bytes(60), STRANGER)
+    server.receive(b"\x80cccc" + bytes(20), STRANGER)  # too short for an answer
+    assert list(server.core._revealed) == [b"aaaa"]
+    entropy = server.core._entropy
+    server.core._entropy = lambda size: ids.pop(0) if size == 4 and ids else entropy(size)
+    s = confirmed_peer(world, client.connect(), server)
+    assert s.scid == b"bbbb"
+    for i in range(50_000):
+        world.now += 0.05
+        server.receive(b"\x80" + i.to_bytes(4, "big") + bytes(60), STRANGER)
+    assert len(server.core._revealed) == 4096
+
+
+def test_servers_of_one_identity_have_reset_secrets_of_their_own() -> None:
+    seed = bytes(32)
+    secrets = [derive_reset_secret(seed, a) for a in (("192.0.2.1", 1), ("192.0.2.1", 2), ("192.0.2.11", 1, 0, 0))]
+    assert len(set(secrets)) == 3
+    assert derive_reset_secret(seed, ("192.0.2.1", 1)) == secrets[0]
+    assert derive_reset_secret(bytes([1]) * 32, ("192.0.2.1", 1)) not in secrets
 
 
 def test_n49_replayed_client_hello_makes_no_second_connection_event() -> None:
