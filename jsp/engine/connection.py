@@ -206,10 +206,10 @@ class ConnectionCore:
             self.fail(now, error)
         self._after(now)
 
-    def on_datagram_received(self, size: int) -> None:
-        """A datagram of `size` bytes came for this connection by a long header; raises what may be sent back."""
+    def on_datagram_received(self, size: int, source: Endpoint) -> None:
+        """A datagram of `size` bytes came for this connection by a long header; raises what may be sent back there."""
         path = self.paths[0]
-        if not path.validated:
+        if not path.validated and source == path.remote:
             path.received += size
 
     def handle_timeout(self, now: float) -> None:

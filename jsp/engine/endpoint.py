@@ -256,7 +256,7 @@ class EndpointCore:
                 connection = self._route_long(now, wall_time, header, received, end - start)
                 if connection is None:
                     break
-                connection.on_datagram_received(end - start)
+                connection.on_datagram_received(end - start, received.remote)
             elif header.dcid != dcid or header.version not in VERSIONS:
                 self.dropped += 1
                 break

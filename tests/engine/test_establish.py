@@ -17,12 +17,13 @@ from jsp.engine.states import State
 from jsp.errors import Code
 from jsp.wire import frames as f
 from jsp.wire.packet import TAG_SIZE, TYPE_HANDSHAKE, encode_long_header
-from tests.sim.hostile import frames, seal
+from tests.sim.hostile import frames, initial, seal
 from tests.sim.link import LinkSpec
 from tests.sim.world import CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
 
 SERVER_ID = Identity.from_seed(SERVER_SEED)
 CLIENT_ID = Identity.from_seed(CLIENT_SEED)
+VICTIM = ("203.0.113.66", 6666)
 
 
 def test_handshake_takes_one_round_trip_and_names_the_server() -> None:
@@ -153,6 +154,46 @@ def test_damaged_first_datagram_does_not_occupy_the_connection_id() -> None:
     assert not server.core.connections
     client.default_link.blackhole = False
     confirmed_peer(world, c, server)
+
+
+@pytest.mark.parametrize(
+    "again", ["nothing", "the same", "to the server's id", "from elsewhere", "junk from elsewhere"]
+)
+def test_n52_n53_spoofed_address_gets_three_times_what_came_from_it_at_most(again: str) -> None:
+    world = World()
+    client, server = pair(world)
+    hello: list[bytes] = []
+    client.default_link.tap = hello.append
+    client.default_link.blackhole = True
+    c = client.connect()
+    assert len(hello) == 2
+    to_victim = from_victim = 0
+
+    def count(data: bytes, remote: tuple[str, int]) -> None:
+        nonlocal to_victim
+        assert remote == VICTIM
+        to_victim += len(data)
+
+    server._send = count  # type: ignore[method-assign]
+    for datagram in hello:
+        from_victim += len(datagram)
+        server.receive(datagram, VICTIM)
+    assert to_victim > 1200
+    s = server.accepted[0]
+    for number in range(20):
+        datagram = hello[0]
+        if again == "to the server's id":
+            datagram = initial(s.scid, frames((f.PING,)), 100 + number, scid=c.scid, odcid=c.original_dcid)
+        elif again == "junk from elsewhere":
+            datagram = datagram[:-1] + bytes([datagram[-1] ^ 1])
+        if again.endswith("elsewhere"):
+            server.receive(datagram, ("192.0.2.77", 7))
+        elif again != "nothing":
+            from_victim += len(datagram)
+            server.receive(datagram, VICTIM)
+        world.run_for(0.3)
+        assert to_victim <= 3 * from_victim
+        assert not s.paths[0].validated
 
 
 @pytest.mark.parametrize("code", [Code.BUSY, Code.REFUSED])

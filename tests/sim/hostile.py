@@ -56,14 +56,20 @@ def seal(core: ConnectionCore, payload: bytes, number: int | None = None, header
 
 
 def initial(
-    odcid: bytes, payload: bytes, number: int = 0, size: int = 1200, scid: bytes = b"scid", header_bits: int = 0
+    dcid: bytes,
+    payload: bytes,
+    number: int = 0,
+    size: int = 1200,
+    scid: bytes = b"scid",
+    odcid: bytes = b"",
+    header_bits: int = 0,
 ) -> bytes:
-    """An authentic Initial of a stranger in a datagram of `size` bytes: its keys are no secret."""
-    room = size - len(encode_long_header(TYPE_INITIAL, odcid, scid, number, 0)) - TAG_SIZE
+    """An authentic Initial to a server in a datagram of `size` bytes: its keys are no secret."""
+    room = size - len(encode_long_header(TYPE_INITIAL, dcid, scid, number, 0)) - TAG_SIZE
     payload = payload.ljust(room, b"\0")
-    header = bytearray(encode_long_header(TYPE_INITIAL, odcid, scid, number, room + TAG_SIZE))
+    header = bytearray(encode_long_header(TYPE_INITIAL, dcid, scid, number, room + TAG_SIZE))
     header[0] |= header_bits
-    return bytes(header) + LongKeys(initial_secrets(odcid)[0]).seal(bytes(header), number, payload)
+    return bytes(header) + LongKeys(initial_secrets(odcid or dcid)[0]).seal(bytes(header), number, payload)
 
 
 def two_versions(odcid: bytes, left: int) -> bytes:
