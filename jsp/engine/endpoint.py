@@ -261,6 +261,9 @@ class EndpointCore:
                 self.dropped += 1
                 break
             assert connection is not None
+            if connection.server and header.type == TYPE_INITIAL and end - start < INITIAL_DATAGRAM_MIN:
+                self.dropped += 1
+                break
             connection.handle_datagram(now, slots, pos, header.end, received, 0, header)
             pos = header.end
         return connection

@@ -107,6 +107,8 @@ def _check_ids(conn: ConnectionCore, params: TransportParams) -> None:
     """SPEC 5.4: the ids in the clear headers must be those in the authenticated parameters."""
     if params.initial_scid != conn.paths[0].remote_cids.current:
         raise ProtocolViolation(Code.PARAMETER, "the peer's connection id was changed on the way")
+    if conn.server and (params.original_dcid or params.reset_token):
+        raise ProtocolViolation(Code.PARAMETER, "a parameter that only servers send")
     if not conn.server and params.original_dcid != conn.original_dcid:
         raise ProtocolViolation(Code.PARAMETER, "the first connection id was changed on the way")
 
@@ -157,6 +159,8 @@ def check_peer_cid(conn: ConnectionCore, scid: bytes) -> bool:
     keying = conn.keying
     assert keying is not None
     ids = conn.paths[0].remote_cids
+    if not scid:
+        return False  # SPEC 4.3: nothing could be sent to it
     if not conn.server and not keying.peer_named:
         keying.peer_named = True
         ids.current = scid

@@ -50,6 +50,7 @@ def receive_short(
             conn.early.append((bytes(slots.data[start:end]), received))
         return
     path.arriving = end - start
+    path.arriving_at = start
     acks = path.space.acks
     number_at = 1 + conn.cid_size
     largest = acks.largest
@@ -283,7 +284,8 @@ def _on_retire_cid(
     path_id, sequence = frames.parse_two(r)
     target = conn.paths.get(path_id)
     if target is not None:
-        target.local_cids.retire(sequence)
+        at = path.arriving_at + 1
+        target.local_cids.retire(sequence, bytes(r.data[at : at + conn.cid_size]))
         target.local_cids.issue(conn.peer_cid_limit)
 
 
@@ -325,6 +327,8 @@ def _on_new_token(
     conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
 ) -> None:
     """An address token for a later connection; this version has no use for one."""
+    if conn.server:
+        raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "a client gives out no tokens")
     r.skip(r.pull_varint())
 
 

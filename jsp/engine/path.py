@@ -44,14 +44,14 @@ class Path:
         recovery, space: loss recovery and the 1-RTT packet numbers.
         challenges: what is being validated: `remote`, and the address before it.
         response: of the newest PATH_CHALLENGE to answer: its data, where it came from, and how many bytes came with it.
-        arriving: bytes of the batch whose packets are being taken.
+        arriving_at, arriving: where in its buffer the batch begins whose packets are being taken, and how long it is.
         fallback: the last validated address while `remote` is not.
         key_phase_start: number of the first packet sent under the present keys.
     """
 
     __slots__ = (
-        "_congestion", "arriving", "challenges", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu",
-        "received", "recovery", "remote", "remote_cids", "response", "sent", "space", "validated",
+        "_congestion", "arriving", "arriving_at", "challenges", "fallback", "id", "key_phase_start", "local",
+        "local_cids", "mtu", "received", "recovery", "remote", "remote_cids", "response", "sent", "space", "validated",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Path:
         self.challenges: list[Challenge] = []
         self.response: tuple[bytes, Endpoint, int] | None = None
         self.arriving = 0
+        self.arriving_at = 0
         self.fallback: Endpoint | None = None
         self.key_phase_start = 0
         self.local_cids: LocalCids

@@ -148,14 +148,18 @@ def test_a_short_packet_behind_long_ones_is_for_the_same_connection(ends: Pair) 
 
 def test_n51_small_initial_is_not_answered() -> None:
     world = World()
-    client, server = pair(world)
-    up: list[bytes] = []
-    client.default_link.tap = up.append
-    client.default_link.blackhole = True
-    client.connect()
-    server.receive(up[0][:999], client.address)
+    _, server = pair(world)
+    for size in (100, 999, 1199):
+        server.receive(initial(b"odcid001", frames((f.PING,)), size=size), STRANGER)
     assert not server.core.connections
     assert server.default_link.sent == 0
+    # Nor is one for a handshake under way, by the client's id or the server's.
+    server.receive(initial(b"odcid001", frames((f.PING,))), STRANGER)
+    s = server.accepted[0]
+    for dcid in (b"odcid001", s.scid):
+        server.receive(initial(dcid, frames((f.PING,)), 1, size=1199, odcid=b"odcid001"), STRANGER)
+    assert s.counters.packets_received == 1
+    assert s.paths[0].received == 1200 + 2 * 1199
 
 
 def test_n58_reset_token_with_one_wrong_bit(ends: Pair) -> None:

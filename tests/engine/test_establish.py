@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from jsp.config import Config
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
+from jsp.crypto.protection import LongKeys
+from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import (
     Closed,
     Connected,
     PeerPresented,
     StreamReadable,
 )
+from jsp.engine.keying import initial_secrets
 from jsp.engine.states import State
 from jsp.errors import Code
 from jsp.wire import frames as f
-from jsp.wire.packet import TAG_SIZE, TYPE_HANDSHAKE, encode_long_header
+from jsp.wire.packet import TAG_SIZE, TYPE_HANDSHAKE, TYPE_INITIAL, encode_long_header
+from jsp.wire.params import TransportParams
 from tests.sim.hostile import frames, initial, seal
 from tests.sim.link import LinkSpec
 from tests.sim.world import CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
@@ -305,6 +311,33 @@ def test_identity_required_and_none_given() -> None:
     c = client.connect()
     world.run_until(lambda: c.is_closed())
     assert client.events(Closed)[0].code == Code.IDENTITY_REQUIRED
+
+
+@pytest.mark.parametrize("name", ["original_dcid", "reset_token"])
+def test_parameter_that_only_servers_send(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    client, server = pair(world)
+    make = ConnectionCore._make_params
+
+    def also(conn: ConnectionCore, token: bytes) -> TransportParams:
+        params = make(conn, token)
+        return params if conn.server else replace(params, **{name: bytes(16)})
+
+    monkeypatch.setattr(ConnectionCore, "_make_params", also)
+    client.connect()
+    world.run_until(lambda: bool(server.events(Closed)))
+    assert server.events(Closed)[0].code == Code.PARAMETER
+
+
+def test_server_with_an_empty_id_is_not_heard() -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    keys = LongKeys(initial_secrets(c.original_dcid)[1])
+    header = encode_long_header(TYPE_INITIAL, c.scid, b"", 0, 40 + TAG_SIZE)
+    client.receive(header + keys.seal(header, 0, frames((f.PING,)).ljust(40, b"\x00")), SERVER)
+    assert not c.counters.packets_received
+    confirmed_peer(world, c, server)
 
 
 def test_silent_server_means_a_timeout() -> None:

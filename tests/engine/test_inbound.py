@@ -39,6 +39,8 @@ VIOLATIONS: list[tuple[str, bytes, Code]] = [
     ),
     ("MAX_STREAMS out of range", frames((f.MAX_STREAMS_BIDI, 1 << 61)), Code.FRAME_ENCODING),
     ("N75 RETIRE of an id never given", frames((f.RETIRE_CID, 0, 99)), Code.PROTOCOL_VIOLATION),
+    ("N75 RETIRE of the id in use", frames((f.RETIRE_CID, 0, 0)), Code.PROTOCOL_VIOLATION),
+    ("NEW_TOKEN to a server", frames((f.NEW_TOKEN, 3), b"abc"), Code.PROTOCOL_VIOLATION),
     ("NEW_CID without an id", frames((f.NEW_CID, 0, 1, 0), b"\x00" + bytes(16)), Code.FRAME_ENCODING),
     ("NEW_CID retiring its own future", frames((f.NEW_CID, 0, 1, 5), b"\x04aaaa" + bytes(16)), Code.FRAME_ENCODING),
     ("N82 HANDSHAKE_DONE to a server", frames((f.HANDSHAKE_DONE,)), Code.PROTOCOL_VIOLATION),
