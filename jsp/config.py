@@ -109,7 +109,7 @@ class Limits:
     crypto_buffer: int = 32 * KIB
     "Handshake bytes out of order, per level: the largest flight with composite identities is 6 kB."
     crypto_partial: int = 4 * KIB
-    "ClientHello bytes of a half-open connection."
+    "Bytes of a ClientHello that is not whole yet: the largest there can be has 3 KiB."
     fragments: int = 8192
     "Gaps in the data of all streams and messages of a connection; a window of 16 MiB at 50 % loss has 6,700."
     partial_messages: int = 1024

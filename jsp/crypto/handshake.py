@@ -170,6 +170,11 @@ class Handshake:
         """Whether the other side has proven what it must, so that errors may carry words."""
         raise NotImplementedError
 
+    @property
+    def unread(self) -> int:
+        """Bytes of a message that is not whole yet."""
+        return len(self._buffer)
+
     # --- in ------------------------------------------------------------------------------------------------
 
     def receive(self, level: int, data: bytes) -> None:

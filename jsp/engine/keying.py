@@ -47,9 +47,9 @@ class HandshakeLevel:
         self.outgoing = SendBuffer()
         self._received = Assembler()
 
-    def take(self, offset: int, data: bytearray, start: int, stop: int) -> bytes:
-        """A CRYPTO frame; returns the bytes now in order."""
-        if offset + stop - start > self._received.next + LIMITS.crypto_buffer:
+    def take(self, offset: int, data: bytearray, start: int, stop: int, room: int) -> bytes:
+        """A CRYPTO frame; returns the bytes now in order. It must end at most `room` bytes behind those before."""
+        if offset + stop - start > self._received.next + room:
             raise ProtocolViolation(Code.CRYPTO_BUFFER_EXCEEDED, "handshake data too far ahead")
         self._received.insert(offset, data, start, stop)
         if self._received.gaps() > 64:
@@ -120,7 +120,11 @@ class Keying:
     def on_crypto(self, level: int, offset: int, data: bytearray, start: int, stop: int) -> None:
         """A CRYPTO frame arrived."""
         state = self.levels[level]
-        ready = state.take(offset, data, start, stop)
+        room = LIMITS.crypto_buffer
+        if level == INITIAL and isinstance(self.machine, ServerHandshake):
+            # Anybody can make us keep this much, so it is little, and what is in order counts as well.
+            room = LIMITS.crypto_partial - self.machine.unread
+        ready = state.take(offset, data, start, stop, room)
         if ready:
             self.machine.receive(level, ready)
 
