@@ -94,8 +94,9 @@ def _on_handshake(conn: ConnectionCore, now: float) -> None:
 
 def _on_path(conn: ConnectionCore, now: float) -> None:
     for path in conn.paths.values():
-        if path.challenges:
-            path.on_challenge_timeout()
+        if path.challenges and not path.on_challenge_timeout():
+            conn.close_now(now, Code.NO_VIABLE_PATH, "the peer answers at no address")
+            return
 
 
 def _on_keys(conn: ConnectionCore, now: float) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from jsp.config import Config
 from jsp.engine.events import PathChanged
+from jsp.errors import Code
 from jsp.wire import frames as f
 from tests.sim.hostile import frames, seal
 from tests.sim.link import LinkSpec
@@ -119,6 +120,21 @@ def test_address_that_never_answers_is_given_up() -> None:
     world.run_for(3.0)
     assert s.paths[0].remote == client.address
     assert s.paths[0].validated
+
+
+def test_path_without_an_address_to_go_back_to_ends_the_connection() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    datagrams: list[bytes] = []
+    client.default_link.tap = datagrams.append
+    client.default_link.blackhole = True
+    ping(client, c)
+    s.paths[0].validated = False
+    server.receive(datagrams[0], VICTIM)
+    assert s.paths[0].fallback is None
+    world.run_until(lambda: s.is_closed(), 5.0)
+    assert s.lifecycle.closed.code == Code.NO_VIABLE_PATH
+    world.run_until(lambda: not server.core.connections, 5.0)
 
 
 def test_server_may_move_as_well() -> None:
