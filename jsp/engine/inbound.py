@@ -46,8 +46,11 @@ def receive_short(
     """1-RTT packets `received.segment_size` apart in `slots[start:end]`, all for this connection and path."""
     keys = conn.keys.open
     if keys is None:
-        if len(conn.early) < LIMITS.early_packets:
-            conn.early.append((bytes(slots.data[start:end]), received))
+        # Packets are counted, not batches: anybody may have sent them.
+        while start < end and len(conn.early) < LIMITS.early_packets:
+            stop = min(start + received.segment_size, end)
+            conn.early.append((bytes(slots.data[start:stop]), received))
+            start = stop
         return
     path.arriving = end - start
     path.arriving_at = start
