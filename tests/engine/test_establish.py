@@ -21,11 +21,18 @@ from jsp.engine.keying import initial_secrets
 from jsp.engine.states import State
 from jsp.errors import Code
 from jsp.wire import frames as f
-from jsp.wire.packet import TAG_SIZE, TYPE_HANDSHAKE, TYPE_INITIAL, encode_long_header
+from jsp.wire.packet import (
+    TAG_SIZE,
+    TYPE_HANDSHAKE,
+    TYPE_INITIAL,
+    VERSIONS,
+    encode_long_header,
+    encode_version_negotiation,
+)
 from jsp.wire.params import TransportParams
 from tests.sim.hostile import frames, initial, seal
 from tests.sim.link import LinkSpec
-from tests.sim.world import CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
+from tests.sim.world import CLIENT, CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
 
 SERVER_ID = Identity.from_seed(SERVER_SEED)
 CLIENT_ID = Identity.from_seed(CLIENT_SEED)
@@ -92,6 +99,72 @@ def test_packets_ahead_of_their_keys_wait_for_them() -> None:
     world = World()
     _, server, c, s = connected(world, LinkSpec(delay=0.05), LinkSpec(delay=0.05, reorder=0.9))
     assert c.confirmed
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+def test_n07_1rtt_packets_ahead_of_their_keys_are_kept_four_of_them(batch: int) -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    world.run_until(lambda: bool(server.accepted))
+    client.default_link.blackhole = True
+    world.run_until(lambda: c.keys.seal is not None)
+    s = server.accepted[0]
+    packets = [seal(c, frames((f.STREAM, 4 * i), b"early")) for i in range(6)]
+    for i in range(0, 6, batch):
+        server.receive(b"".join(packets[i : i + batch]), client.address, len(packets[0]))
+    assert len(s.early) == 4
+    assert not server.events(StreamReadable)
+    client.default_link.blackhole = False
+    world.run_until(lambda: s.confirmed)
+    assert [event.stream_id for event in server.events(StreamReadable)] == [0, 4, 8, 12]
+
+
+def test_n25_version_negotiation_with_the_version_in_use_is_ignored() -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    forged = encode_version_negotiation(c.scid, c.original_dcid, 0, (0x0A0A0A0A, *VERSIONS))
+    client.receive(forged, SERVER)
+    assert not c.is_closed()
+    confirmed_peer(world, c, server)
+
+
+def test_n50_initial_of_one_session_is_nothing_to_another() -> None:
+    world = World()
+    client, server = pair(world)
+    up: list[bytes] = []
+    client.default_link.tap = up.append
+    a = client.connect()
+    b = client.connect()
+    world.run_until(lambda: len(server.accepted) == 2)
+    s = next(s for s in server.accepted if s.original_dcid == b.original_dcid)
+    before = s.counters.packets_received
+    for datagram in up[:2]:
+        server.receive(datagram.replace(a.original_dcid, b.original_dcid).replace(a.scid, b.scid), client.address)
+    assert s.counters.packets_received == before
+    assert s.counters.packets_dropped == 2
+    confirmed_peer(world, a, server)
+    confirmed_peer(world, b, server)
+
+
+def test_n83_nobody_moves_before_the_handshake_is_confirmed() -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    world.run_until(lambda: bool(server.accepted))
+    s = server.accepted[0]
+    client.rebind(VICTIM)
+    world.run_until(lambda: s.counters.packets_received > 3)
+    assert s.paths[0].remote == CLIENT
+    client.rebind(CLIENT)
+    server.default_link.blackhole = True
+    world.run_until(lambda: s.confirmed)
+    assert not c.confirmed
+    client.receive(seal(s, frames((f.PING,))), VICTIM)
+    assert c.counters.packets_received
+    assert c.paths[0].remote == SERVER
+    assert not c.paths[0].challenges
 
 
 def test_client_that_offers_another_version_is_told_ours() -> None:

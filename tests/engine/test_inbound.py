@@ -6,10 +6,13 @@ import pytest
 
 from jsp.config import KIB
 from jsp.crypto.handshake import Credentials
+from jsp.crypto.protection import LongKeys
 from jsp.engine.events import Closed, StreamReadable
+from jsp.engine.keying import initial_secrets
 from jsp.errors import Code
 from jsp.wire import frames as f
-from jsp.wire.packet import TYPE_INITIAL, encode_long_header
+from jsp.wire.buffer import PacketBuffer
+from jsp.wire.packet import TAG_SIZE, TYPE_INITIAL, encode_long_header
 from tests.sim.hostile import Pair, closed_with, frames, seal, send_frames
 from tests.sim.world import CLIENT, World, pair
 
@@ -92,6 +95,28 @@ def test_n04_reserved_bits_under_a_valid_seal(ends: Pair) -> None:
     world, client, server, c, s = ends
     client._send(seal(c, frames((f.PING,)), header_bits=0x10), c.paths[0].remote)
     world.run_for(0.1)
+    assert closed_with(server) == Code.PROTOCOL_VIOLATION
+
+
+def test_n05_packet_without_frames(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    # With a number of four bytes the sample just fits.
+    number = c.paths[0].space.next_number
+    header = bytes([0x81]) + c.paths[0].remote_cids.current + number.to_bytes(4, "big")
+    slots = PacketBuffer()
+    slots.data[: len(header)] = header
+    end = len(header) + TAG_SIZE
+    c.keys.seal.seal_train(slots, 1, end, end, len(header), 0, number)
+    server.receive(bytes(slots.data[:end]), CLIENT)
+    assert closed_with(server) == Code.PROTOCOL_VIOLATION
+
+
+def test_n05_initial_without_frames() -> None:
+    world = World()
+    _, server = pair(world)
+    header = encode_long_header(TYPE_INITIAL, b"odcid001", b"scid", 0, TAG_SIZE)
+    sealed = LongKeys(initial_secrets(b"odcid001")[0]).seal(header, 0, b"")
+    server.receive((header + sealed).ljust(1200, b"\x00"), CLIENT)
     assert closed_with(server) == Code.PROTOCOL_VIOLATION
 
 
