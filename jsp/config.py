@@ -62,7 +62,7 @@ class Config:
     max_connections: int = 100_000
     "Connections of one server; further ones are refused."
     max_half_open: int = 1024
-    "Handshakes a server has under way; further ones wait for these to end."
+    "Handshakes a server has under way; a further one takes the place of the oldest that has not proven its address."
     rate_limit: float | None = None
     "Handshakes a second that a server starts for one address prefix (/32, /56); None: no limit."
 
@@ -110,7 +110,7 @@ class Limits:
     crypto_buffer: int = 32 * KIB
     "Handshake bytes out of order, per level: the largest flight with composite identities is 6 kB."
     crypto_partial: int = 4 * KIB
-    "ClientHello bytes of a half-open connection."
+    "Bytes of a ClientHello that is not whole yet: the largest there can be has 3 KiB."
     fragments: int = 8192
     "Gaps in the data of all streams and messages of a connection; a window of 16 MiB at 50 % loss has 6,700."
     partial_messages: int = 1024

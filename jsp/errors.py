@@ -36,7 +36,8 @@ class Code(IntEnum):
     MESSAGE_LIMIT = 0x11
     EXCESSIVE_LOAD = 0x12
     IDLE = 0x13
-    # Handshake failures. Until the peer has proven who it is, only the first five are ever sent.
+    BUSY = 0x14
+    # Handshake failures. Until the peer has proven who it is, few are sent (spec section 5.10).
     VERSION = 0x20
     DECODE = 0x21
     ILLEGAL_PARAMETER = 0x22

@@ -39,9 +39,10 @@ class ClientHandshake(Handshake):
     }
 
     def __init__(
-        self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes, params: bytes, time_ms: int
-    ) -> None:
-        super().__init__(credentials, entropy, odcid, client_scid)
+        self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes, params: bytes, time_ms: int,
+        owner: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__(credentials, entropy, odcid, client_scid, owner)
         self._params = params
         self._time_ms = time_ms
         self._random = entropy(hello.RANDOM_SIZE)

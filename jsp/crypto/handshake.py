@@ -17,12 +17,14 @@ Any message that the table does not list for the present step and level is refus
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, ClassVar
 
 from jsp.crypto import kem, suites
+from jsp.crypto.guard import check_fork
 from jsp.crypto.identity import SIGNATURE_NAMES, Identity, PeerId, PublicIdentity
 from jsp.crypto.kdf import KeySchedule, Transcript
 from jsp.crypto.kem import Entropy
@@ -124,11 +126,15 @@ class Handshake:
         presented: set while the machine waits for `accept`.
         peer: the peer's identity once proven, or None.
         suite, group, protocol: what was negotiated (numbers and a name).
+        owner: the process that the handshake belongs to, and with it all keys that come out of it.
     """
 
     _moves: ClassVar[Moves]
 
-    def __init__(self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes) -> None:
+    def __init__(
+        self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes, owner: int = 0
+    ) -> None:
+        self.owner = owner or os.getpid()
         self._credentials = credentials
         self._entropy = entropy
         body = (
@@ -164,10 +170,17 @@ class Handshake:
         """Whether the other side has proven what it must, so that errors may carry words."""
         raise NotImplementedError
 
+    @property
+    def unread(self) -> int:
+        """Bytes of a message that is not whole yet."""
+        return len(self._buffer)
+
     # --- in ------------------------------------------------------------------------------------------------
 
     def receive(self, level: int, data: bytes) -> None:
         """Take the next in-order CRYPTO bytes of `level`. Raises ProtocolViolation; the machine is then over."""
+        # SPEC 7.6: before anything is derived. Parent and child would come to the same secrets.
+        check_fork(self.owner)
         try:
             # SPEC 5.9: no message may straddle a change of keys.
             if level != self._level and (self._buffer or self._held):
@@ -206,6 +219,7 @@ class Handshake:
     def accept(self) -> None:
         """The owner welcomes the peer in `presented`; the handshake goes on."""
         assert self.step is Step.WAIT_DECISION
+        check_fork(self.owner)
         self.presented = None
         try:
             self._accepted()

@@ -49,10 +49,11 @@ class LongKeys:
 
     __slots__ = ("_aead", "_iv", "_owner")
 
-    def __init__(self, secret: bytes, suite: int = AES_256_GCM) -> None:
+    def __init__(self, secret: bytes, suite: int = AES_256_GCM, owner: int = 0) -> None:
+        """`owner`: the process that may seal; 0: this one."""
         self._aead = make_aead(suite, expand_label(secret, b"key", b"", KEY_SIZE))
         self._iv = int.from_bytes(expand_label(secret, b"iv", b"", IV_SIZE), "big")
-        self._owner = os.getpid()
+        self._owner = owner or os.getpid()
 
     def __repr__(self) -> str:
         return "<LongKeys>"
@@ -66,6 +67,8 @@ class LongKeys:
 
     def open(self, header: bytes | memoryview, number: int, sealed: bytes | memoryview) -> bytearray | None:
         """The plaintext, or None when it does not authenticate."""
+        if len(sealed) < _TAG:
+            return None
         out = bytearray(len(sealed) - _TAG)
         try:
             self._aead.decrypt_into((self._iv ^ number).to_bytes(IV_SIZE, "big"), sealed, header, out)
@@ -110,12 +113,13 @@ class SealKeys:
         "update_at",
     )  # fmt: skip
 
-    def __init__(self, suite: int, secret: bytes) -> None:
+    def __init__(self, suite: int, secret: bytes, owner: int = 0) -> None:
+        """`owner`: the process that may seal; 0: this one."""
         self._generation = Generation(suite, secret)
         self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
         self._masks = bytearray(BATCH_MAX * 16 + 16)
         self._nonce = bytearray(IV_SIZE)
-        self._owner = os.getpid()
+        self._owner = owner or os.getpid()
         self.phase = 0
         self.sealed = 0
         self.sealed_bytes = 0
@@ -202,14 +206,15 @@ class OpenKeys:
         "forgeries", "forgery_limit", "phase", "phase_start", "update_allowed", "updated",
     )  # fmt: skip
 
-    def __init__(self, suite: int, secret: bytes) -> None:
+    def __init__(self, suite: int, secret: bytes, owner: int = 0) -> None:
+        """`owner`: the process that may derive further keys; 0: this one."""
         self._current = Generation(suite, secret)
         self._next: Generation | None = None
         self._previous: Generation | None = None
         self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
         self._masks = bytearray(BATCH_MAX * 16 + 16)
         self._nonce = bytearray(IV_SIZE)
-        self._owner = os.getpid()
+        self._owner = owner or os.getpid()
         self.phase = 0
         self.phase_start: dict[int, int] = {}
         self.forgeries = 0
@@ -301,6 +306,7 @@ class OpenKeys:
         if self._previous is not None and number < self.phase_start.get(path_id, number + 1):
             return self._previous
         if self._next is None:
+            check_fork(self._owner)
             self._next = self._current.next()
         return self._next
 

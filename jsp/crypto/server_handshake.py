@@ -38,10 +38,11 @@ class ServerHandshake(Handshake):
     }
 
     def __init__(
-        self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes, params: bytes, time_ms: int
-    ) -> None:
+        self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes, params: bytes, time_ms: int,
+        owner: int = 0,
+    ) -> None:  # fmt: skip
         assert credentials.identity is not None, "a server needs an identity"
-        super().__init__(credentials, entropy, odcid, client_scid)
+        super().__init__(credentials, entropy, odcid, client_scid, owner)
         self._params = params
         self._time_ms = time_ms
         self._first_hello: hello.ClientHello | None = None

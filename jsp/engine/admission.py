@@ -1,7 +1,8 @@
 """Who may start a handshake now: bounds on half-open connections and on rates (spec section 4.7).
 
 Nothing here grows with the number of addresses seen: half-open handshakes are capped, and rates live in a table
-of fixed size.
+of fixed size. When the cap is reached the oldest handshake whose address is not proven makes room, so that a flood
+from addresses that do not answer shortens the time there is for a handshake instead of keeping everybody out.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Admission:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._half_open: dict[Any, bytes] = {}
+        self._strangers: dict[Any, None] = {}
         self._by_prefix: dict[bytes, int] = {}
         self._rates: dict[int, tuple[float, float]] = {}
         self.refused = 0
@@ -43,7 +45,7 @@ class Admission:
     def admit(self, remote: Endpoint, now: float) -> bool:
         """Whether a handshake with `remote` may start."""
         prefix = prefix_of(remote)
-        full = len(self._half_open) >= self._config.max_half_open
+        full = len(self._half_open) >= self._config.max_half_open and not self._strangers
         crowded = self._by_prefix.get(prefix, 0) >= LIMITS.half_open_per_prefix
         if full or crowded or not self._within_rate(prefix, now):
             self.refused += 1
@@ -65,10 +67,22 @@ class Admission:
         """A half-open connection exists."""
         prefix = prefix_of(remote)
         self._half_open[connection] = prefix
+        self._strangers[connection] = None
         self._by_prefix[prefix] = self._by_prefix.get(prefix, 0) + 1
+
+    def surplus(self) -> Any | None:
+        """The half-open connection that has to go for the last one that started, or None."""
+        if len(self._half_open) <= self._config.max_half_open:
+            return None
+        return next(iter(self._strangers), None)
+
+    def on_address_proven(self, connection: object) -> None:
+        """Its peer receives where it says it is."""
+        self._strangers.pop(connection, None)
 
     def on_handshake_over(self, connection: object) -> None:
         """It is open, or gone."""
+        self._strangers.pop(connection, None)
         prefix = self._half_open.pop(connection, None)
         if prefix is None:
             return

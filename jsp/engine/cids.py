@@ -70,10 +70,12 @@ class LocalCids:
         if sequence in self.active and sequence not in self._pending and sequence in self._tokens:
             self._pending.append(sequence)
 
-    def retire(self, sequence: int) -> None:
-        """The peer no longer uses the id of `sequence`."""
+    def retire(self, sequence: int, used: bytes = b"") -> None:
+        """The peer no longer uses the id of `sequence`; its packet that says so came by the id `used`."""
         if sequence >= self._told:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "retires a connection id that was never given out")
+        if self.active.get(sequence) == used:
+            raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "retires the connection id it uses")
         cid = self.active.pop(sequence, None)
         self._tokens.pop(sequence, None)
         if sequence in self._pending:

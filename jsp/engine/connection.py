@@ -50,8 +50,10 @@ _ROTATE_AFTER_S = 60.0
 
 
 class Host(Protocol):
-    """What a connection needs of the endpoint it lives in. The first three are shared working space."""
+    """What a connection needs of the endpoint it lives in: shared working space, and `owner`, the process that it all
+    belongs to."""
 
+    owner: int
     train: Train
     reader: Reader
     stream_frame: frames.StreamFrame
@@ -63,6 +65,8 @@ class Host(Protocol):
     def drop_cid(self, cid: bytes) -> None: ...
 
     def watch_reset_tokens(self, connection: ConnectionCore, tokens: set[bytes]) -> None: ...
+
+    def on_address_proven(self, connection: ConnectionCore) -> None: ...
 
     def on_confirmed(self, connection: ConnectionCore) -> None: ...
 
@@ -206,10 +210,10 @@ class ConnectionCore:
             self.fail(now, error)
         self._after(now)
 
-    def on_datagram_received(self, size: int) -> None:
-        """A datagram of `size` bytes came for this connection by a long header; raises what may be sent back."""
+    def on_datagram_received(self, size: int, source: Endpoint) -> None:
+        """A datagram of `size` bytes came for this connection by a long header; raises what may be sent back there."""
         path = self.paths[0]
-        if not path.validated:
+        if not path.validated and source == path.remote:
             path.received += size
 
     def handle_timeout(self, now: float) -> None:
@@ -248,6 +252,8 @@ class ConnectionCore:
     def accept_peer(self, now: float) -> None:
         """The answer to `PeerPresented`: the peer is welcome."""
         self.control.now = now
+        if self.is_closed():
+            return
         assert self.keying is not None
         try:
             self.keying.machine.accept()
@@ -377,6 +383,8 @@ class ConnectionCore:
         """Take the 1-RTT packets that came before their keys."""
         early, self.early = self.early, []
         for data, received in early:
+            if self.is_closed():
+                return
             inbound.receive_short(self, now, self._host.load(data), 0, len(data), received, self.paths[0])
 
     # --- keys ----------------------------------------------------------------------------------------------

@@ -95,8 +95,9 @@ def _on_handshake(conn: ConnectionCore, now: float) -> None:
 
 def _on_path(conn: ConnectionCore, now: float) -> None:
     for path in conn.paths.values():
-        if path.challenges:
-            path.on_challenge_timeout()
+        if path.challenges and not path.on_challenge_timeout():
+            conn.close_now(now, Code.NO_VIABLE_PATH, "the peer answers at no address")
+            return
 
 
 def _on_keys(conn: ConnectionCore, now: float) -> None:
@@ -137,4 +138,6 @@ _MEANING: dict[int, Callable[[ConnectionCore, float], None]] = {
 def expire(conn: ConnectionCore, now: float) -> None:
     """Do what the timers that have run out stand for."""
     for timer in conn.timers.take_expired(now):
+        if timer != DRAIN and conn.is_closed():
+            continue  # ended by the one before
         _MEANING[timer](conn, now)

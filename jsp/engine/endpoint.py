@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from collections import deque
 
 from jsp.config import LIMITS, Config
@@ -41,6 +42,8 @@ from jsp.wire.packet import (
 _REPLIES_PER_S = 20.0
 _REPLIES_WAITING = 16
 _RESET_MIN = 43
+# Connection ids whose reset token was given away, at most 20 a second, that are remembered not to be given out.
+_REVEALED_KEPT = 4096
 
 
 class EndpointCore:
@@ -49,6 +52,7 @@ class EndpointCore:
     Attributes:
         connections: the live ones.
         accepting: whether new clients are taken; others are refused with REFUSED.
+        full: whether the owner has no room for more clients now; they are refused with BUSY.
         accepted: connections made by clients since the owner last looked; the owner empties it.
         dropped: datagrams that were for nobody.
     """
@@ -63,7 +67,10 @@ class EndpointCore:
         self.connections: set[ConnectionCore] = set()
         self.accepted: deque[ConnectionCore] = deque()
         self.accepting = True
+        self.full = False
         self.dropped = 0
+        # SPEC 7.6: once for all; a forked child that went on would seal under the parent's keys and numbers.
+        self.owner = os.getpid()
         self.train = Train()
         self.reader = Reader()
         self.stream_frame = StreamFrame()
@@ -74,6 +81,7 @@ class EndpointCore:
         self._initial_routes: dict[bytes, ConnectionCore] = {}
         self._reset_secret = reset_secret or entropy(32)
         self._token_key = entropy(16)
+        self._revealed: dict[bytes, None] = {}
         self._reset_watch: dict[bytes, ConnectionCore] = {}
         self._watched: dict[ConnectionCore, list[bytes]] = {}
         self._replies: deque[Transmit] = deque()
@@ -81,13 +89,15 @@ class EndpointCore:
         self._reply_time = 0.0
         self._admission = Admission(config)
         self._unproven: set[ConnectionCore] = set()
+        self._evicted: list[ConnectionCore] = []
 
     # --- what connections need of their host -----------------------------------------------------------------
 
     def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
         while True:
             cid = self._entropy(self.cid_size)
-            if cid not in self._routes:
+            # SPEC 4.6: an id whose token a stranger knows would let the stranger end the connection.
+            if cid not in self._routes and cid not in self._revealed:
                 break
         self._routes[cid] = (connection, path_id)
         return cid, self._reset_token(cid)
@@ -110,6 +120,9 @@ class EndpointCore:
     def _token_digest(self, token: bytes) -> bytes:
         # Looked up by a keyed hash, so that timing tells nothing about tokens.
         return hashlib.blake2s(token, key=self._token_key).digest()
+
+    def on_address_proven(self, connection: ConnectionCore) -> None:
+        self._admission.on_address_proven(connection)
 
     def on_confirmed(self, connection: ConnectionCore) -> None:
         self._initial_routes.pop(connection.original_dcid, None)
@@ -169,6 +182,9 @@ class EndpointCore:
             if connection is not None and connection not in touched:
                 touched.append(connection)
             start = end
+        if self._evicted:
+            touched += [connection for connection in self._evicted if connection not in touched]
+            self._evicted.clear()
         return touched
 
     def _handle_short(
@@ -199,12 +215,27 @@ class EndpointCore:
             filler = self._entropy(min(size - 1, 200) - RESET_TOKEN_SIZE - 1)
             reset = bytes((SHORT_FIRST | filler[0] & 0x3F,)) + filler + self._reset_token(cid)
             self._replies.append(Transmit(received.remote, reset, len(reset), received.local))
+            if len(self._revealed) >= _REVEALED_KEPT:
+                del self._revealed[next(iter(self._revealed))]
+            self._revealed[cid] = None
         return None
 
     def _handle_long(
         self, now: float, wall_time: float, slots: PacketBuffer, start: int, end: int, received: Received
     ) -> ConnectionCore | None:
         """A datagram of coalesced long packets, all for one connection."""
+        try:
+            connection = self._walk_long(now, wall_time, slots, start, end, received)
+        finally:
+            # Also when something failed: a connection that nobody settles would never end.
+            for stranger in list(self._unproven):
+                if self._settle_new(now, stranger) is None:
+                    connection = None
+        return connection
+
+    def _walk_long(
+        self, now: float, wall_time: float, slots: PacketBuffer, start: int, end: int, received: Received
+    ) -> ConnectionCore | None:
         connection: ConnectionCore | None = None
         pos = start
         dcid = b""
@@ -212,11 +243,7 @@ class EndpointCore:
             if pos >= end or slots.data[pos] < SHORT_FIRST:
                 break
             if slots.data[pos] < LONG_FIRST:
-                # A 1-RTT packet takes the rest of the datagram.
-                if end - pos >= SHORT_MIN:
-                    cid = bytes(slots.data[pos + 1 : pos + 1 + self.cid_size])
-                    rest = Received(end - pos, end - pos, received.remote, received.local, received.ecn)
-                    connection = self._handle_short(now, slots, pos, end, rest, cid) or connection
+                self._handle_last_short(now, slots, pos, end, received, connection)
                 break
             try:
                 header = parse_long_header(Reader(slots.data, pos, end))
@@ -230,32 +257,70 @@ class EndpointCore:
                 connection = self._route_long(now, wall_time, header, received, end - start)
                 if connection is None:
                     break
-                connection.on_datagram_received(end - start)
-            elif header.dcid != dcid:
+                connection.on_datagram_received(end - start, received.remote)
+            elif header.dcid != dcid or header.version not in VERSIONS:
+                self.dropped += 1
                 break
             assert connection is not None
+            if connection.server and header.type == TYPE_INITIAL and end - start < INITIAL_DATAGRAM_MIN:
+                self.dropped += 1
+                break
             connection.handle_datagram(now, slots, pos, header.end, received, 0, header)
             pos = header.end
-        if connection is not None and connection in self._unproven:
-            return self._settle_new(now, connection)
         return connection
+
+    def _handle_last_short(
+        self, now: float, slots: PacketBuffer, pos: int, end: int, received: Received, connection: ConnectionCore | None
+    ) -> None:
+        """A 1-RTT packet behind long ones takes the rest of their datagram, and belongs to the same connection."""
+        route = self._routes.get(bytes(slots.data[pos + 1 : pos + 1 + self.cid_size]))
+        if connection is None or route is None or route[0] is not connection or end - pos < SHORT_MIN:
+            self.dropped += 1
+            return
+        rest = Received(end - pos, end - pos, received.remote, received.local, received.ecn)
+        connection.handle_datagram(now, slots, pos, end, rest, route[1])
 
     def _settle_new(self, now: float, connection: ConnectionCore) -> ConnectionCore | None:
-        """Keep what a stranger's first datagram made only if something in it was authentic.
+        """Keep what a stranger's first datagram made only if something in it was authentic, and there is room.
 
-        Otherwise one damaged or forged Initial would occupy the connection id under which the real one comes.
+        Otherwise one damaged or forged Initial would occupy the connection id under which the real one comes. What
+        is not kept is forgotten at once: it has no owner, so nobody would ever set its timers.
         """
         self._unproven.discard(connection)
+        refusal = self._refusal()
         if not connection.counters.packets_received:
             self.dropped += 1
-            connection.end(now, Moved.VANISHED, Closed(Code.NO_ERROR, "", by_peer=False))
-            self.forget_if_over(connection)
-            return None
-        if not self.accepting or len(self.connections) > self.config.max_connections:
-            connection.close_now(now, Code.REFUSED, "the server is full")
-        else:
+        elif refusal is None:
             self.accepted.append(connection)
-        return connection
+            self._make_room(now)
+            return connection
+        elif len(self._replies) < _REPLIES_WAITING:
+            connection.close_now(now, refusal, "")
+            close = connection.poll_transmit(now)
+            if close is not None:
+                self._replies.append(Transmit(close.remote, bytes(close.data), close.segment_size, close.local))
+        self._drop(now, connection, Closed(Code.NO_ERROR, "", by_peer=False))
+        return None
+
+    def _make_room(self, now: float) -> None:
+        """SPEC 4.7: a handshake too many makes the oldest one whose address is not proven go, without a word."""
+        victim = self._admission.surplus()
+        if victim is not None:
+            self._drop(now, victim, Closed(Code.BUSY, "too many handshakes at once", by_peer=False))
+            self._evicted.append(victim)
+
+    def _drop(self, now: float, connection: ConnectionCore, closed: Closed) -> None:
+        connection.end(now, Moved.VANISHED, closed)
+        connection.on_drained()
+        self.forget_if_over(connection)
+
+    def _refusal(self) -> Code | None:
+        """Why no new client is taken now, or None."""
+        if not self.accepting:
+            return Code.REFUSED
+        if self.full or len(self.connections) > self.config.max_connections:
+            return Code.BUSY
+        return None
 
     def _route_long(
         self, now: float, wall_time: float, header: LongHeader, received: Received, size: int
@@ -335,6 +400,10 @@ class EndpointCore:
         return self._replies.popleft() if self._replies else None
 
 
-def derive_reset_secret(seed: bytes) -> bytes:
-    """A reset secret that depends on a server's identity only, so that it outlives restarts."""
-    return hkdf_expand(hashlib.sha256(b"jsp1 reset" + seed).digest(), b"reset", 32)
+def derive_reset_secret(seed: bytes, address: Endpoint) -> bytes:
+    """A reset secret that depends on a server's identity and where it listens, so that it outlives restarts.
+
+    With the identity alone two servers that share one would give away each other's tokens.
+    """
+    place = f"{address[0]} {address[1]}".encode()
+    return hkdf_expand(hashlib.sha256(b"jsp1 reset" + seed).digest(), b"reset " + place, 32)

@@ -36,10 +36,11 @@ def start(
     params = encode_params(conn.local_params)
     time_ms = int(wall_time * 1000)
     machine: ClientHandshake | ServerHandshake
+    odcid, owner = conn.original_dcid, conn.host.owner
     if client_scid is not None:
-        machine = ServerHandshake(credentials, conn.entropy, conn.original_dcid, client_scid, params, time_ms)
+        machine = ServerHandshake(credentials, conn.entropy, odcid, client_scid, params, time_ms, owner)
     else:
-        machine = ClientHandshake(credentials, conn.entropy, conn.original_dcid, conn.scid, params, time_ms)
+        machine = ClientHandshake(credentials, conn.entropy, odcid, conn.scid, params, time_ms, owner)
     conn.keying = Keying(machine)
     initial = PacketSpace(0.0, handshake=True)
     initial.sticky_backoff = not conn.server
@@ -54,7 +55,7 @@ def start(
 def pump(conn: ConnectionCore, now: float) -> None:
     """Act on what the handshake machine has become: keys, messages, a peer to judge, completion."""
     keying = conn.keying
-    if keying is None:
+    if keying is None or conn.is_closed():
         return
     fresh = keying.pump()
     if HANDSHAKE in fresh:
@@ -105,6 +106,8 @@ def _check_ids(conn: ConnectionCore, params: TransportParams) -> None:
     """SPEC 5.4: the ids in the clear headers must be those in the authenticated parameters."""
     if params.initial_scid != conn.paths[0].remote_cids.current:
         raise ProtocolViolation(Code.PARAMETER, "the peer's connection id was changed on the way")
+    if conn.server and (params.original_dcid or params.reset_token):
+        raise ProtocolViolation(Code.PARAMETER, "a parameter that only servers send")
     if not conn.server and params.original_dcid != conn.original_dcid:
         raise ProtocolViolation(Code.PARAMETER, "the first connection id was changed on the way")
 
@@ -161,6 +164,8 @@ def check_peer_cid(conn: ConnectionCore, scid: bytes) -> bool:
     keying = conn.keying
     assert keying is not None
     ids = conn.paths[0].remote_cids
+    if not scid:
+        return False  # SPEC 4.3: nothing could be sent to it
     if not conn.server and not keying.peer_named:
         keying.peer_named = True
         ids.current = scid
@@ -171,6 +176,7 @@ def on_handshake_packet(conn: ConnectionCore, path: Path) -> None:
     """A Handshake packet opened: for a server the client's address is proven, and Initial keys have done."""
     if conn.server:
         path.validated = True
+        conn.host.on_address_proven(conn)
         discard_level(conn, INITIAL)
 
 

@@ -48,6 +48,8 @@ def receive_short(
     if keys is None:
         _keep_early(conn, slots.data, start, end, received)
         return
+    path.arriving = end - start
+    path.arriving_at = start
     acks = path.space.acks
     number_at = 1 + conn.cid_size
     largest = acks.largest
@@ -64,11 +66,14 @@ def receive_short(
         eliciting += found & ELICITING
         if found & NOT_PROBING and number > largest:
             moved = True
+        if conn.is_closed():
+            # Nothing happens after the end, whatever else came with it.
+            break
     packets = -(-(end - start) // received.segment_size)
     conn.counters.packets_received += fresh
     conn.counters.packets_dropped += packets - len(opened)
     acks.on_batch(eliciting, now)
-    if not fresh:
+    if not fresh or conn.is_closed():
         return
     conn.on_heard(now, fresh)
     if received.remote == path.remote:
@@ -112,6 +117,8 @@ def receive_long(conn: ConnectionCore, now: float, slots: PacketBuffer, header: 
         conn.counters.packets_dropped += 1
         return
     if slots.data[header.start] & 0x0F:
+        # Authentic all the same, which decides whether a stranger's connection is kept (to say why it ends).
+        conn.counters.packets_received += 1
         raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "reserved bits set")
     if not level.space.acks.accept(header.number, now):
         conn.counters.packets_duplicate += 1
@@ -294,7 +301,8 @@ def _on_retire_cid(
     path_id, sequence = frames.parse_two(r)
     target = conn.paths.get(path_id)
     if target is not None:
-        target.local_cids.retire(sequence)
+        at = path.arriving_at + 1
+        target.local_cids.retire(sequence, bytes(r.data[at : at + conn.cid_size]))
         target.local_cids.issue(conn.peer_cid_limit)
 
 
@@ -304,7 +312,7 @@ def _on_path_challenge(
     # SPEC 4.5: only the newest challenge of a path is answered, so a flood of them makes no queue.
     data = r.pull_bytes(frames.CHALLENGE_SIZE)
     if path.may_respond(now):
-        path.response = (data, source)
+        path.response = (data, source, path.arriving)
     conn.spend_control(15)
 
 
@@ -338,6 +346,8 @@ def _on_new_token(
     conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
 ) -> None:
     """An address token for a later connection; this version has no use for one."""
+    if conn.server:
+        raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "a client gives out no tokens")
     r.skip(r.pull_varint())
 
 

@@ -47,9 +47,9 @@ class HandshakeLevel:
         self.outgoing = SendBuffer()
         self._received = Assembler()
 
-    def take(self, offset: int, data: bytearray, start: int, stop: int) -> bytes:
-        """A CRYPTO frame; returns the bytes now in order."""
-        if offset + stop - start > self._received.next + LIMITS.crypto_buffer:
+    def take(self, offset: int, data: bytearray, start: int, stop: int, room: int) -> bytes:
+        """A CRYPTO frame; returns the bytes now in order. It must end at most `room` bytes behind those before."""
+        if offset + stop - start > self._received.next + room:
             raise ProtocolViolation(Code.CRYPTO_BUFFER_EXCEEDED, "handshake data too far ahead")
         self._received.insert(offset, data, start, stop)
         if self._received.gaps() > 64:
@@ -112,14 +112,19 @@ class Keying:
         """Keys of the Initial level."""
         level = HandshakeLevel(INITIAL, space)
         client_secret, server_secret = initial_secrets(odcid)
-        level.seal_keys = LongKeys(server_secret if server else client_secret)
-        level.open_keys = LongKeys(client_secret if server else server_secret)
+        owner = self.machine.owner
+        level.seal_keys = LongKeys(server_secret if server else client_secret, owner=owner)
+        level.open_keys = LongKeys(client_secret if server else server_secret, owner=owner)
         self.levels[INITIAL] = level
 
     def on_crypto(self, level: int, offset: int, data: bytearray, start: int, stop: int) -> None:
         """A CRYPTO frame arrived."""
         state = self.levels[level]
-        ready = state.take(offset, data, start, stop)
+        room = LIMITS.crypto_buffer
+        if level == INITIAL and isinstance(self.machine, ServerHandshake):
+            # Anybody can make us keep this much, so it is little, and what is in order counts as well.
+            room = LIMITS.crypto_partial - self.machine.unread
+        ready = state.take(offset, data, start, stop, room)
         if ready:
             self.machine.receive(level, ready)
 
@@ -135,17 +140,17 @@ class Keying:
         return fresh
 
     def _install(self, secret: Secret) -> None:
-        suite = self.machine.suite
+        suite, owner = self.machine.suite, self.machine.owner
         if secret.level == APPLICATION:
             if secret.direction == RECEIVE:
-                self.open_keys = OpenKeys(suite, secret.value)
+                self.open_keys = OpenKeys(suite, secret.value, owner)
             else:
-                self.seal_keys = SealKeys(suite, secret.value)
+                self.seal_keys = SealKeys(suite, secret.value, owner)
             return
         level = self.levels.get(secret.level)
         if level is None:
             level = self.levels[secret.level] = HandshakeLevel(secret.level, PacketSpace(0.0, handshake=True))
         if secret.direction == RECEIVE:
-            level.open_keys = LongKeys(secret.value, suite)
+            level.open_keys = LongKeys(secret.value, suite, owner)
         else:
-            level.seal_keys = LongKeys(secret.value, suite)
+            level.seal_keys = LongKeys(secret.value, suite, owner)

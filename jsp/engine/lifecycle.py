@@ -14,9 +14,10 @@ from jsp.engine.states import CONNECTION, Moved, State, can_move, move
 from jsp.errors import Code
 
 # What may be said before the peer has proven who it is (spec section 5.10): enough to act on, nothing to learn from.
-_PUBLIC = {
+_PUBLIC: dict[int, Code] = {
     Code.NO_ERROR: Code.REFUSED,
     Code.REFUSED: Code.REFUSED,
+    Code.BUSY: Code.BUSY,
     Code.VERSION: Code.VERSION,
     Code.NO_PROTOCOL: Code.VERSION,
     Code.DECODE: Code.DECODE,
@@ -87,4 +88,4 @@ class Lifecycle:
             return self.closed.code, self.closed.reason, self.closed.application
         if self.closed.application:
             return Code.REFUSED, "", False
-        return _PUBLIC.get(Code(self.closed.code), Code.CRYPTO), "", False
+        return _PUBLIC.get(self.closed.code, Code.CRYPTO), "", False

@@ -263,9 +263,9 @@ def _allowance(conn: ConnectionCore, path: Path, now: float) -> int:
 def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     """One datagram with a PATH_RESPONSE or PATH_CHALLENGE, to the address it is about."""
     if path.response is not None:
-        data, address = path.response
+        data, address, came = path.response
         path.response = None
-        return _probe(conn, path, frames.PATH_RESPONSE, data, address, now)
+        return _probe(conn, path, frames.PATH_RESPONSE, data, address, path.response_limit(address, came), now)
     for challenge in path.challenges:
         if challenge.due:
             return _challenge(conn, path, challenge, now)
@@ -275,13 +275,13 @@ def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None
 def _challenge(conn: ConnectionCore, path: Path, challenge: Challenge, now: float) -> Transmit | None:
     path.on_challenge_sent(challenge, now)
     conn.timers.deadlines[PATH] = now + path.probe_timeout()
-    return _probe(conn, path, frames.PATH_CHALLENGE, challenge.data, challenge.address, now)
+    limit = path.amplification_left() if challenge.address == path.remote else INITIAL_DATAGRAM_MIN
+    return _probe(conn, path, frames.PATH_CHALLENGE, challenge.data, challenge.address, limit, now)
 
 
 def _probe(
-    conn: ConnectionCore, path: Path, kind: int, data: bytes, address: tuple[object, ...], now: float
+    conn: ConnectionCore, path: Path, kind: int, data: bytes, address: tuple[object, ...], limit: int, now: float
 ) -> Transmit | None:
-    limit = path.amplification_left() if address == path.remote else INITIAL_DATAGRAM_MIN
     if limit < 64:
         return None
     keys = conn.keys.seal

@@ -45,15 +45,16 @@ class Path:
         mtu: bytes of the largest datagram we send.
         recovery, space: loss recovery and the 1-RTT packet numbers.
         challenges: what is being validated: `remote`, and the address before it.
-        response: data and address of the newest PATH_CHALLENGE to answer.
+        response: of the newest PATH_CHALLENGE to answer: its data, where it came from, and how many bytes came with it.
+        arriving_at, arriving: where in its buffer the batch begins whose packets are being taken, and how long it is.
         fallback: the last validated address while `remote` is not.
         key_phase_start: number of the first packet sent under the present keys.
     """
 
     __slots__ = (
-        "_congestion", "_fallback_asked", "_response_time", "_response_tokens", "challenges", "fallback", "id",
-        "key_phase_start", "local", "local_cids", "mtu", "received", "recovery", "remote", "remote_cids", "response",
-        "sent", "space", "validated",
+        "_congestion", "_fallback_asked", "_response_time", "_response_tokens", "arriving", "arriving_at", "challenges",
+        "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "received", "recovery", "remote",
+        "remote_cids", "response", "sent", "space", "validated",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +72,9 @@ class Path:
         self.recovery = LossDetector(make_controller(congestion, mtu))
         self.recovery.spaces.append(self.space)
         self.challenges: list[Challenge] = []
-        self.response: tuple[bytes, Endpoint] | None = None
+        self.response: tuple[bytes, Endpoint, int] | None = None
+        self.arriving = 0
+        self.arriving_at = 0
         self._response_tokens = _RESPONSES_PER_S
         self._response_time = 0.0
         self.fallback: Endpoint | None = None
@@ -89,6 +92,13 @@ class Path:
         if self.validated:
             return _UNLIMITED
         return max(0, AMPLIFICATION * self.received - self.sent)
+
+    def response_limit(self, address: Endpoint, size: int) -> int:
+        """Bytes of the answer to a PATH_CHALLENGE that came from `address` in `size` bytes."""
+        if address == self.remote:
+            return self.amplification_left()
+        # SPEC 4.5: whoever wrote another address there does not decide how much it gets.
+        return _UNLIMITED if address == self.fallback else AMPLIFICATION * size
 
     def set_mtu(self, mtu: int) -> None:
         """Datagrams of up to `mtu` bytes from now on."""

@@ -19,7 +19,7 @@ from jsp.crypto.handshake import Credentials
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
 from jsp.engine.events import Endpoint as Address
-from jsp.engine.events import Transmit
+from jsp.engine.events import Received, Transmit
 from jsp.errors import Code
 from jsp.net import clock
 from jsp.net.connection import Connection
@@ -70,6 +70,7 @@ class Endpoint:
         self._dirty: dict[ConnectionCore, None] = {}
         self._flush_due = False
         self._unsent: Transmit | None = None
+        self._mistakes = 0
         loop = self.hub.loop
         self._reader = loop.io(socket.fileno(), 1)
         self._reader.start(self._on_readable)
@@ -99,26 +100,44 @@ class Endpoint:
     # --- in ------------------------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
-        slots = self._slots
-        core = self.core
         for _ in range(_BATCHES):
             if self.closed:
                 return
-            received = self.socket.receive(slots)
+            received = self.socket.receive(self._slots)
             if received is None:
                 break
-            if not received.size:
-                continue
-            for connection in core.handle_datagram(clock.now(), clock.wall_time(), slots, received):
-                self._take_accepted()
+            if received.size:
+                try:
+                    self._take_batch(received)
+                except Exception:
+                    self._on_mistake()
+        if self.socket.refused:
+            self._on_refused()
+
+    def _take_batch(self, received: Received) -> None:
+        core = self.core
+        try:
+            touched = core.handle_datagram(clock.now(), clock.wall_time(), self._slots, received)
+        finally:
+            # Whatever else happens: a connection without a shell would have nobody to set its timer.
+            self._take_accepted()
+        try:
+            for connection in touched:
                 shell = self._shells.get(connection)
                 if shell is not None:
                     shell.dispatch()
+        finally:
+            for connection in touched:
                 self.changed(connection)
             while (reply := core.poll_transmit()) is not None:
                 self.socket.send(reply)
-        if self.socket.refused:
-            self._on_refused()
+
+    def _on_mistake(self) -> None:
+        """A mistake of ours costs the batch that showed it, and must not cost the port its reader."""
+        self._mistakes += 1
+        # Whoever found out how to provoke it shall not fill the disk: the 1st, 2nd, 4th, 8th ... is logged.
+        if self._mistakes & (self._mistakes - 1) == 0:
+            log.exception("internal error: a batch of datagrams is dropped (number %d)", self._mistakes)
 
     def _take_accepted(self) -> None:
         while self.core.accepted:

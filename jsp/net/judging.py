@@ -27,11 +27,17 @@ def _verdict(trust: Trust, presented: Presented, where: str) -> ProtocolViolatio
     try:
         trust.judge(presented, where)
     except ProtocolViolation as refusal:
-        return refusal
+        if refusal.code in Code._value2member_map_:
+            return refusal
+        return ProtocolViolation(Code.UNKNOWN_PEER, refusal.reason)
     except (OSError, LocalError) as error:
         # A policy that cannot be read lets nobody in.
         log.error("trust policy %s: %s", trust.name, error)
         return ProtocolViolation(Code.UNKNOWN_PEER, f"the trust policy could not be asked: {error}")
+    except Exception:
+        # Nor does one with a mistake in it, which must not be the mistake of whoever reads the socket.
+        log.exception("trust policy %s failed", trust.name)
+        return ProtocolViolation(Code.UNKNOWN_PEER, "the trust policy failed")
     return None
 
 

@@ -17,7 +17,8 @@ from jsp.errors import (
 )
 
 _MEANING = {
-    Code.REFUSED: "the server takes no more connections now; try again later",
+    Code.REFUSED: "the server takes no more connections",
+    Code.BUSY: "the server has as many connections as it takes; try again later",
     Code.VERSION: "client and server have no protocol version, cipher, key exchange or application protocol in common",
     Code.ACCESS_DENIED: "the server wants an access key: use the address it printed, with the key in it (or JSP_KEY)",
     Code.IDENTITY_REQUIRED: "the server wants to know who we are: pass an identity that it has been told of",
@@ -26,6 +27,7 @@ _MEANING = {
     Code.DOWNGRADE: "somebody on the way tried to weaken the handshake",
     Code.BAD_PROOF: "the peer could not prove its identity",
 }
+_REFUSED = (Code.REFUSED, Code.BUSY)
 _DENIED = (Code.ACCESS_DENIED, Code.IDENTITY_REQUIRED)
 
 
@@ -59,7 +61,7 @@ def _describe(closed: Closed, made: bool) -> tuple[type[ConnectionClosed], str]:
         return AccessDenied, text
     if code == Code.UNKNOWN_PEER:
         return UnknownPeer, reason
-    if code == Code.REFUSED:
+    if code in _REFUSED:
         return ConnectRefused, text
     if code == Code.HANDSHAKE_TIMEOUT:
         return ConnectTimeout, text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket as stdlib_socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gevent import get_hub
@@ -50,7 +51,7 @@ class Server:
         trust: which clients are welcome; None: any, and `conn.peer` tells who it is.
         config: see `jsp.Config`.
         spawn: "default" or None (no bound), the most greenlets to run at once, or a `gevent.pool.Pool`. When all are
-            busy new connections are refused.
+            busy new connections are refused (BUSY).
 
     Attributes:
         address: (host, port) as bound; of the port asked for before `start`.
@@ -148,7 +149,8 @@ class Server:
             identity_required=trust is not None and trust.needs_identity,
         )
         socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET, bound=self._bound)
-        endpoint = Endpoint(socket, self.config, credentials, identity.derive(derive_reset_secret))
+        reset_secret = identity.derive(partial(derive_reset_secret, address=socket.address))
+        endpoint = Endpoint(socket, self.config, credentials, reset_secret)
         endpoint.accept = self._on_accepted
         self._endpoint = endpoint
         self.address = socket.address
@@ -217,7 +219,7 @@ class Server:
     def _on_accepted(self, connection: Connection) -> None:
         if self._spawner.full():
             # Asked when somebody comes: the pool may be shared, and nobody tells when there is room again.
-            connection.core.close_now(clock.now(), int(Code.REFUSED), "the server is full")
+            connection.core.close_now(clock.now(), int(Code.BUSY), "the server is full")
             return
         connection.on_presented = self._on_presented
         connection.on_connected = self.serve

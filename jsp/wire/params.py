@@ -13,6 +13,7 @@ from jsp.wire.buffer import DATAGRAM_MAX, Reader
 from jsp.wire.tlv import encode_tlvs, parse_tlvs
 
 _U64_MAX = (1 << 62) - 1
+_STREAMS_MAX = 1 << 60  # as in MAX_STREAMS: an id has two more bits
 
 
 @dataclass(slots=True)
@@ -90,6 +91,8 @@ def parse_params(data: bytes) -> TransportParams:
         raise BadPacket("parameter max_datagram_size out of range")
     if not 2 <= params.cid_limit <= 8 or params.max_ack_delay_ms > 1 << 14:
         raise BadPacket("parameter cid_limit or max_ack_delay_ms out of range")
+    if max(params.max_streams_bidi, params.max_streams_uni) > _STREAMS_MAX:
+        raise BadPacket("parameter max_streams out of range")
     if params.reset_token and len(params.reset_token) != 16:
         raise BadPacket("parameter reset_token has the wrong size")
     return params

@@ -105,6 +105,65 @@ print(json.dumps([child, try_all()]))
     assert run(story) == [FORKED, FINE]
 
 
+@pytest.mark.parametrize(
+    ("moment", "goal"),
+    [
+        ("server.accepted", "c.keys.seal"),  # the ClientHello is on its way
+        ("c.keys.seal", "server.accepted[0].keys.seal"),  # the client's Finished is
+    ],
+)
+def test_n88_a_child_does_not_finish_its_parents_handshake(moment: str, goal: str) -> None:
+    """Both would come to the same keys, and use them from packet number 0 on."""
+    story = f"""
+from tests.sim.world import World, pair
+world = World()
+client, server = pair(world)
+c = client.connect()
+world.run_until(lambda: {moment})
+
+def go_on():
+    return outcome(world.run_until, lambda: {goal})
+
+print(json.dumps([in_child(go_on), go_on()]))
+"""
+    assert run(story) == ["forked", "fine"]
+
+
+def test_a_child_derives_nothing_from_its_parents_handshake() -> None:
+    story = """
+from tests.crypto import machines
+client, server = machines.client(), machines.server()
+client.start()
+hello = client.outgoing.pop()
+tried = [in_child(lambda: outcome(server.receive, *hello))]
+server.receive(*hello)
+tried.append(in_child(lambda: outcome(client.receive, *server.outgoing[0])))
+for message in server.outgoing[:-1]:
+    client.receive(*message)
+tried.append(in_child(lambda: outcome(client.accept)))
+client.accept()
+client.receive(*server.outgoing[-1])
+print(json.dumps([tried, client.step.name]))
+"""
+    assert run(story) == [["forked"] * 3, "COMPLETE"]
+
+
+def test_n88_keys_of_an_endpoint_belong_to_the_process_that_made_it() -> None:
+    story = """
+from jsp.config import Config
+from jsp.crypto.handshake import Credentials
+from jsp.engine.endpoint import EndpointCore
+endpoint = EndpointCore(Config(), os.urandom)
+
+def connect():
+    connection = endpoint.connect(0.0, 0.0, ("192.0.2.1", 1), Credentials())
+    return outcome(connection.poll_transmit, 0.0)
+
+print(json.dumps([in_child(connect), connect()]))
+"""
+    assert run(story) == ["forked", "fine"]
+
+
 def test_a_child_that_runs_before_fork_returns_is_stopped_too() -> None:
     """Hooks that were registered after ours run the parent's code inside `fork()` in the child."""
     story = """

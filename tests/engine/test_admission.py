@@ -16,10 +16,12 @@ from tests.profiles import examples
 ADDRESS = ("192.0.2.1", 4433)
 
 
-def start(admission: Admission, connection: object, address: tuple[str, int]) -> bool:
+def start(admission: Admission, connection: object, address: tuple[str, int], proven: bool = True) -> bool:
     admitted = admission.admit(address, 0.0)
     if admitted:
         admission.on_handshake_started(connection, address)
+        if proven:
+            admission.on_address_proven(connection)
     return admitted
 
 
@@ -68,6 +70,22 @@ def test_half_open_handshakes_are_bounded() -> None:
     admission.on_handshake_over(3)
     assert start(admission, 20, addresses[0])
     assert not start(admission, 21, addresses[1])
+
+
+def test_the_oldest_whose_address_is_not_proven_makes_room() -> None:
+    admission = Admission(Config(max_half_open=3))
+    for name, proven in (("a", True), ("b", False), ("c", False)):
+        assert start(admission, name, ADDRESS, proven)
+        assert admission.surplus() is None
+    for newcomer, victim in (("d", "b"), ("e", "c")):
+        assert start(admission, newcomer, ADDRESS, True)
+        assert admission.surplus() == victim
+        admission.on_handshake_over(victim)
+        assert admission.surplus() is None
+    # All that are left have shown where they are.
+    assert not start(admission, "f", ADDRESS, False)
+    admission.on_handshake_over("a")
+    assert start(admission, "f", ADDRESS, False)
 
 
 def test_one_address_takes_its_share_and_leaves_the_others_theirs() -> None:

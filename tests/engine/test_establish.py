@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from jsp.crypto import kem
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
+from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import (
     Closed,
     Connected,
@@ -21,13 +23,22 @@ from jsp.engine.keying import initial_secrets
 from jsp.engine.states import State
 from jsp.errors import Code
 from jsp.wire import frames as f
-from jsp.wire.packet import TYPE_INITIAL, encode_long_header
-from tests.sim.hostile import frames
+from jsp.wire.packet import (
+    TAG_SIZE,
+    TYPE_HANDSHAKE,
+    TYPE_INITIAL,
+    VERSIONS,
+    encode_long_header,
+    encode_version_negotiation,
+)
+from jsp.wire.params import TransportParams
+from tests.sim.hostile import frames, initial, seal
 from tests.sim.link import LinkSpec
-from tests.sim.world import CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
+from tests.sim.world import CLIENT, CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair
 
 SERVER_ID = Identity.from_seed(SERVER_SEED)
 CLIENT_ID = Identity.from_seed(CLIENT_SEED)
+VICTIM = ("203.0.113.66", 6666)
 
 
 def test_handshake_takes_one_round_trip_and_names_the_server() -> None:
@@ -90,6 +101,72 @@ def test_packets_ahead_of_their_keys_wait_for_them() -> None:
     world = World()
     _, server, c, s = connected(world, LinkSpec(delay=0.05), LinkSpec(delay=0.05, reorder=0.9))
     assert c.confirmed
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+def test_n07_1rtt_packets_ahead_of_their_keys_are_kept_four_of_them(batch: int) -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    world.run_until(lambda: bool(server.accepted))
+    client.default_link.blackhole = True
+    world.run_until(lambda: c.keys.seal is not None)
+    s = server.accepted[0]
+    packets = [seal(c, frames((f.STREAM, 4 * i), b"early")) for i in range(6)]
+    for i in range(0, 6, batch):
+        server.receive(b"".join(packets[i : i + batch]), client.address, len(packets[0]))
+    assert len(s.early) == 4
+    assert not server.events(StreamReadable)
+    client.default_link.blackhole = False
+    world.run_until(lambda: s.confirmed)
+    assert [event.stream_id for event in server.events(StreamReadable)] == [0, 4, 8, 12]
+
+
+def test_n25_version_negotiation_with_the_version_in_use_is_ignored() -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    forged = encode_version_negotiation(c.scid, c.original_dcid, 0, (0x0A0A0A0A, *VERSIONS))
+    client.receive(forged, SERVER)
+    assert not c.is_closed()
+    confirmed_peer(world, c, server)
+
+
+def test_n50_initial_of_one_session_is_nothing_to_another() -> None:
+    world = World()
+    client, server = pair(world)
+    up: list[bytes] = []
+    client.default_link.tap = up.append
+    a = client.connect()
+    b = client.connect()
+    world.run_until(lambda: len(server.accepted) == 2)
+    s = next(s for s in server.accepted if s.original_dcid == b.original_dcid)
+    before = s.counters.packets_received
+    for datagram in up[:2]:
+        server.receive(datagram.replace(a.original_dcid, b.original_dcid).replace(a.scid, b.scid), client.address)
+    assert s.counters.packets_received == before
+    assert s.counters.packets_dropped == 2
+    confirmed_peer(world, a, server)
+    confirmed_peer(world, b, server)
+
+
+def test_n83_nobody_moves_before_the_handshake_is_confirmed() -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    world.run_until(lambda: bool(server.accepted))
+    s = server.accepted[0]
+    client.rebind(VICTIM)
+    world.run_until(lambda: s.counters.packets_received > 3)
+    assert s.paths[0].remote == CLIENT
+    client.rebind(CLIENT)
+    server.default_link.blackhole = True
+    world.run_until(lambda: s.confirmed)
+    assert not c.confirmed
+    client.receive(seal(s, frames((f.PING,))), VICTIM)
+    assert c.counters.packets_received
+    assert c.paths[0].remote == SERVER
+    assert not c.paths[0].challenges
 
 
 def test_client_that_offers_another_version_is_told_ours() -> None:
@@ -160,14 +237,107 @@ def test_damaged_first_datagram_does_not_occupy_the_connection_id() -> None:
     confirmed_peer(world, c, server)
 
 
-def test_server_that_is_full_says_so() -> None:
+@pytest.mark.parametrize(
+    "again", ["nothing", "the same", "to the server's id", "from elsewhere", "junk from elsewhere"]
+)
+def test_n52_n53_spoofed_address_gets_three_times_what_came_from_it_at_most(again: str) -> None:
     world = World()
     client, server = pair(world)
-    server.core.accepting = False
+    hello: list[bytes] = []
+    client.default_link.tap = hello.append
+    client.default_link.blackhole = True
+    c = client.connect()
+    assert len(hello) == 2
+    to_victim = from_victim = 0
+
+    def count(data: bytes, remote: tuple[str, int]) -> None:
+        nonlocal to_victim
+        assert remote == VICTIM
+        to_victim += len(data)
+
+    server._send = count  # type: ignore[method-assign]
+    for datagram in hello:
+        from_victim += len(datagram)
+        server.receive(datagram, VICTIM)
+    assert to_victim > 1200
+    s = server.accepted[0]
+    for number in range(20):
+        datagram = hello[0]
+        if again == "to the server's id":
+            datagram = initial(s.scid, frames((f.PING,)), 100 + number, scid=c.scid, odcid=c.original_dcid)
+        elif again == "junk from elsewhere":
+            datagram = datagram[:-1] + bytes([datagram[-1] ^ 1])
+        if again.endswith("elsewhere"):
+            server.receive(datagram, ("192.0.2.77", 7))
+        elif again != "nothing":
+            from_victim += len(datagram)
+            server.receive(datagram, VICTIM)
+        world.run_for(0.3)
+        assert to_victim <= 3 * from_victim
+        assert not s.paths[0].validated
+
+
+@pytest.mark.parametrize("code", [Code.BUSY, Code.REFUSED])
+def test_server_that_takes_nobody_says_so_and_keeps_nothing(code: Code) -> None:
+    world = World()
+    client, server = pair(world, server_config=Config(max_half_open=2))
+    server.core.full = code is Code.BUSY
+    server.core.accepting = code is not Code.REFUSED
+    for i in range(5):
+        c = client.connect()
+        world.run_until(lambda c=c: c.is_closed())
+        closed = client.events(Closed)[i]
+        assert (closed.code, closed.by_peer) == (code, True)
+    assert not server.core.connections
+    assert not server.core._routes
+    server.core.full, server.core.accepting = False, True
+    confirmed_peer(world, client.connect(), server)
+
+
+def test_server_with_all_its_connections_is_full() -> None:
+    world = World()
+    client, server, _, _ = connected(world, server_config=Config(max_connections=1))
     c = client.connect()
     world.run_until(lambda: c.is_closed())
-    closed = client.events(Closed)[0]
-    assert (closed.code, closed.by_peer) == (Code.REFUSED, True)
+    assert client.events(Closed)[0].code == Code.BUSY
+
+
+def test_server_that_closes_before_it_confirms() -> None:
+    # CLOSE and HANDSHAKE_DONE in one batch, for a client that waits to hear whether it is welcome.
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.01))
+    c = client.connect(credentials=Credentials(identity=CLIENT_ID))
+    world.run_until(lambda: c.keys.open is not None)
+    server.default_link.blackhole = True
+    world.run_until(lambda: server.accepted[0].confirmed)
+    s = server.accepted[0]
+    end = seal(s, frames((f.CLOSE, Code.REFUSED, 0)).ljust(40, b"\x00"))
+    client.receive(end + seal(s, frames((f.HANDSHAKE_DONE,)).ljust(40, b"\x00")), SERVER, len(end))
+    assert client.events(Closed)[0].code == Code.REFUSED
+    assert not client.events(Connected)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_peer_that_closes_with_its_last_handshake_message(early: bool) -> None:
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.01))
+    c = client.connect()
+    world.run_until(lambda: bool(server.accepted) and server.accepted[0].keying.levels.get(f.HANDSHAKE) is not None)
+    s = server.accepted[0]
+    client.default_link.blackhole = True
+    world.run_until(lambda: c.keys.seal is not None)
+    if early:
+        # Ahead of its keys, and followed by data that must not be handed out.
+        for payload in (frames((f.CLOSE, 0, 0)), frames((f.STREAM, 0), b"data")):
+            server.receive(seal(c, payload), client.address)
+    level = c.keying.levels[f.HANDSHAKE]
+    data = bytearray(level.outgoing.end)
+    level.outgoing.copy_to(data, 0, 0, len(data))
+    payload = frames((f.CRYPTO, 0, len(data)), bytes(data)) + (b"" if early else frames((f.CLOSE, 0, 0)))
+    header = encode_long_header(TYPE_HANDSHAKE, s.scid, c.scid, 77, len(payload) + TAG_SIZE)
+    server.receive(header + level.seal_keys.seal(header, 77, payload), client.address)
+    kinds = [type(event) for _, event in server.received]
+    assert kinds == ([PeerPresented, Connected, Closed] if early else [Closed])
 
 
 def test_forged_close_in_an_initial_does_not_end_what_goes_on() -> None:
@@ -268,6 +438,33 @@ def test_n20_a_server_with_the_kyber_of_round_3_means_a_timeout(monkeypatch: pyt
     assert c.counters.packets_dropped >= 1
     world.run_until(lambda: not server.core.connections)
     assert not server.events(Connected)
+
+
+@pytest.mark.parametrize("name", ["original_dcid", "reset_token"])
+def test_parameter_that_only_servers_send(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    client, server = pair(world)
+    make = ConnectionCore._make_params
+
+    def also(conn: ConnectionCore, token: bytes) -> TransportParams:
+        params = make(conn, token)
+        return params if conn.server else replace(params, **{name: bytes(16)})
+
+    monkeypatch.setattr(ConnectionCore, "_make_params", also)
+    client.connect()
+    world.run_until(lambda: bool(server.events(Closed)))
+    assert server.events(Closed)[0].code == Code.PARAMETER
+
+
+def test_server_with_an_empty_id_is_not_heard() -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    keys = LongKeys(initial_secrets(c.original_dcid)[1])
+    header = encode_long_header(TYPE_INITIAL, c.scid, b"", 0, 40 + TAG_SIZE)
+    client.receive(header + keys.seal(header, 0, frames((f.PING,)).ljust(40, b"\x00")), SERVER)
+    assert not c.counters.packets_received
+    confirmed_peer(world, c, server)
 
 
 def test_silent_server_means_a_timeout() -> None:

@@ -10,11 +10,12 @@ import pytest
 from jsp.config import LIMITS, Config
 from jsp.crypto.handshake import Credentials
 from jsp.engine.connection import ConnectionCore
-from jsp.engine.events import MessagesReadable
+from jsp.engine.events import Closed, MessagesReadable
 from jsp.errors import Code
 from jsp.wire import frames as f
-from jsp.wire.packet import TYPE_INITIAL, encode_long_header
-from tests.sim.hostile import Pair, closed_with, frames, seal, send_frames
+from jsp.wire.hello import CLIENT_HELLO
+from jsp.wire.packet import TYPE_HANDSHAKE, TYPE_INITIAL, encode_long_header
+from tests.sim.hostile import Pair, closed_with, frames, initial, seal, send_frames
 from tests.sim.link import LinkSpec
 from tests.sim.world import CLIENT, World, connected, pair
 
@@ -268,3 +269,35 @@ def test_n72_handshake_bytes_far_ahead_or_in_many_pieces_are_refused(offsets: Se
             (s,) = server.core.connections
     assert closed_with(server) == Code.CRYPTO_BUFFER_EXCEEDED
     assert s.is_closed()
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_client_hello_that_does_not_end_is_refused(in_order: bool) -> None:
+    world = World()
+    _, server = pair(world)
+    content = bytes([CLIENT_HELLO]) + (16_000).to_bytes(3, "big") + bytes(LIMITS.crypto_partial - 4)
+    skipped = 0 if in_order else 1
+    for number in range(4):
+        piece = content[number * 1024 + skipped : (number + 1) * 1024]
+        payload = frames((f.CRYPTO, number * 1024 + skipped, len(piece)), piece)
+        server.receive(initial(b"odcid001", payload, number), CLIENT)
+    assert not server.events(Closed)
+    server.receive(initial(b"odcid001", frames((f.CRYPTO, LIMITS.crypto_partial, 1), b"x"), 99), CLIENT)
+    assert closed_with(server) == Code.CRYPTO_BUFFER_EXCEEDED
+
+
+def test_handshake_bytes_far_ahead_are_refused() -> None:
+    world = World()
+    client, server = pair(world)
+    c = client.connect()
+    world.run_until(lambda: bool(server.accepted) and f.HANDSHAKE in server.accepted[0].keying.levels)
+    s = server.accepted[0]
+    client.default_link.blackhole = True
+    world.run_until(lambda: c.keys.seal is not None)
+    keys = c.keying.levels[f.HANDSHAKE].seal_keys
+    for number, offset in ((90, LIMITS.crypto_buffer - 10), (91, LIMITS.crypto_buffer - 9)):
+        assert not server.events(Closed)
+        payload = frames((f.CRYPTO, offset, 10), bytes(10))
+        header = encode_long_header(TYPE_HANDSHAKE, s.scid, c.scid, number, len(payload) + 16)
+        server.receive(header + keys.seal(header, number, payload), CLIENT)
+    assert closed_with(server) == Code.CRYPTO_BUFFER_EXCEEDED

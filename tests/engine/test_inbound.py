@@ -6,11 +6,13 @@ import pytest
 
 from jsp.config import KIB
 from jsp.crypto.handshake import Credentials
-from jsp.engine.events import Received, StreamReadable
+from jsp.crypto.protection import LongKeys
+from jsp.engine.events import Closed, Received, StreamReadable
+from jsp.engine.keying import initial_secrets
 from jsp.errors import Code
 from jsp.wire import frames as f
 from jsp.wire.buffer import PacketBuffer
-from jsp.wire.packet import TYPE_INITIAL, encode_long_header
+from jsp.wire.packet import TAG_SIZE, TYPE_INITIAL, encode_long_header
 from tests.sim.hostile import Pair, closed_with, frames, seal, send_frames
 from tests.sim.link import LinkSpec
 from tests.sim.world import CLIENT, World, pair
@@ -42,6 +44,8 @@ VIOLATIONS: list[tuple[str, bytes, Code]] = [
     ("MAX_STREAMS out of range", frames((f.MAX_STREAMS_BIDI, 1 << 61)), Code.FRAME_ENCODING),
     ("N75 RETIRE of an id never given", frames((f.RETIRE_CID, 0, 99)), Code.PROTOCOL_VIOLATION),
     ("N75 RETIRE of an id not told yet", frames((f.RETIRE_CID, 0, 1), (f.RETIRE_CID, 0, 2)), Code.PROTOCOL_VIOLATION),
+    ("N75 RETIRE of the id in use", frames((f.RETIRE_CID, 0, 0)), Code.PROTOCOL_VIOLATION),
+    ("NEW_TOKEN to a server", frames((f.NEW_TOKEN, 3), b"abc"), Code.PROTOCOL_VIOLATION),
     ("NEW_CID without an id", frames((f.NEW_CID, 0, 1, 0), b"\x00" + bytes(16)), Code.FRAME_ENCODING),
     ("NEW_CID retiring its own future", frames((f.NEW_CID, 0, 1, 5), b"\x04aaaa" + bytes(16)), Code.FRAME_ENCODING),
     ("N82 HANDSHAKE_DONE to a server", frames((f.HANDSHAKE_DONE,)), Code.PROTOCOL_VIOLATION),
@@ -86,10 +90,42 @@ def test_new_cid_that_repeats_the_id_in_use_ends_the_connection(ends: Pair) -> N
     assert closed_with(server) == Code.PROTOCOL_VIOLATION
 
 
+def test_nothing_happens_after_the_end(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    end = seal(c, frames((f.CLOSE, 0, 0)).ljust(40, b"\x00"))
+    more = seal(c, frames((f.STREAM | f.STREAM_LEN, SID, 4), b"data").ljust(40, b"\x00"))
+    before = len(server.received)
+    server.receive(end + more, CLIENT, len(end))
+    server.receive(seal(c, frames((f.STREAM, SID), b"data")), CLIENT)
+    assert [type(event) for _, event in server.received[before:]] == [Closed]
+
+
 def test_n04_reserved_bits_under_a_valid_seal(ends: Pair) -> None:
     world, client, server, c, s = ends
     client._send(seal(c, frames((f.PING,)), header_bits=0x10), c.paths[0].remote)
     world.run_for(0.1)
+    assert closed_with(server) == Code.PROTOCOL_VIOLATION
+
+
+def test_n05_packet_without_frames(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    # With a number of four bytes the sample just fits.
+    number = c.paths[0].space.next_number
+    header = bytes([0x81]) + c.paths[0].remote_cids.current + number.to_bytes(4, "big")
+    slots = PacketBuffer()
+    slots.data[: len(header)] = header
+    end = len(header) + TAG_SIZE
+    c.keys.seal.seal_train(slots, 1, end, end, len(header), 0, number)
+    server.receive(bytes(slots.data[:end]), CLIENT)
+    assert closed_with(server) == Code.PROTOCOL_VIOLATION
+
+
+def test_n05_initial_without_frames() -> None:
+    world = World()
+    _, server = pair(world)
+    header = encode_long_header(TYPE_INITIAL, b"odcid001", b"scid", 0, TAG_SIZE)
+    sealed = LongKeys(initial_secrets(b"odcid001")[0]).seal(header, 0, b"")
+    server.receive((header + sealed).ljust(1200, b"\x00"), CLIENT)
     assert closed_with(server) == Code.PROTOCOL_VIOLATION
 
 

@@ -186,6 +186,15 @@ def test_stateless_reset_of_a_restarted_server_is_believed() -> None:
     assert world.now < 1.0
 
 
+def test_timers_that_run_out_with_the_one_that_ends_the_connection_mean_nothing() -> None:
+    world = World()
+    client, server, c, s = connected(world, client_config=Config(idle_timeout=5.0, keep_alive=3.0))
+    client.default_link.blackhole = True
+    c.handle_timeout(world.now + 100.0)
+    assert c.lifecycle.closed.code == Code.IDLE
+    assert c.poll_timeout() == float("inf")
+
+
 def test_connection_id_changes_after_long_silence() -> None:
     world = World()
     client, server, c, s = connected(

@@ -6,6 +6,7 @@ import pytest
 
 from jsp.config import Config
 from jsp.engine.events import PathChanged
+from jsp.errors import Code
 from jsp.wire import frames as f
 from tests.sim.hostile import frames, seal
 from tests.sim.link import LinkSpec
@@ -79,6 +80,21 @@ def test_unvalidated_address_gets_at_most_three_times_what_it_sent() -> None:
     assert stream.recv.readable() >= 0
 
 
+def test_challenge_from_anywhere_is_answered_with_three_times_its_size_at_most() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    world.run_for(0.5)
+    sent: list[tuple[int, tuple[str, int]]] = []
+    server._send = lambda data, remote: sent.append((len(data), remote))  # type: ignore[method-assign]
+    small = seal(c, frames((f.PATH_CHALLENGE,), b"question"))
+    server.receive(small, VICTIM)
+    server.receive(seal(c, frames((f.PATH_CHALLENGE,), b"question").ljust(1100, b"\x00")), VICTIM)
+    server.receive(seal(c, frames((f.PATH_CHALLENGE,), b"question")), client.address)
+    answers = [(size, remote) for size, remote in sent if size > 40]  # the others are ACKs
+    assert answers == [(3 * len(small), VICTIM), (1200, VICTIM), (1200, client.address)]
+    assert s.paths[0].remote == client.address
+
+
 def test_forwarded_packets_do_not_keep_the_path() -> None:
     # Somebody forwards the client's packets faster than the network does; the client itself stays where it is.
     world = World()
@@ -104,6 +120,21 @@ def test_address_that_never_answers_is_given_up() -> None:
     world.run_for(3.0)
     assert s.paths[0].remote == client.address
     assert s.paths[0].validated
+
+
+def test_path_without_an_address_to_go_back_to_ends_the_connection() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    datagrams: list[bytes] = []
+    client.default_link.tap = datagrams.append
+    client.default_link.blackhole = True
+    ping(client, c)
+    s.paths[0].validated = False
+    server.receive(datagrams[0], VICTIM)
+    assert s.paths[0].fallback is None
+    world.run_until(lambda: s.is_closed(), 5.0)
+    assert s.lifecycle.closed.code == Code.NO_VIABLE_PATH
+    world.run_until(lambda: not server.core.connections, 5.0)
 
 
 def test_server_may_move_as_well() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import gevent
@@ -398,3 +399,24 @@ def test_what_is_due_waits_quietly_for_a_full_socket(monkeypatch: pytest.MonkeyP
         assert fired < 20
         endpoint._on_writable()
         conn.ping(1.0)
+
+
+def test_a_mistake_while_receiving_does_not_cost_the_port_its_reader(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving() as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        endpoint = server._endpoint
+        assert endpoint is not None
+
+        def fail(*args: object) -> None:
+            raise RuntimeError("a bug")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(endpoint.core, "handle_datagram", fail)
+            for i in range(5):
+                stranger.sendto(b"\x80" + bytes(60), server.address[:2])
+                until(lambda i=i: endpoint._mistakes > i)
+        with jsp.connect(server.url, timeout=5) as conn:
+            assert conn.ping() > 0
+    # The 1st, 2nd and 4th are logged, with what happened.
+    assert [record.exc_info is not None for record in caplog.records] == [True] * 3

@@ -144,3 +144,19 @@ def test_trust_names_takes_ids_or_a_file(tmp_path: Path) -> None:
     for trust in (trust_names([str(ME)]), trust_names([str(path)])):
         assert code_of(trust, presented(ME)) is None
         assert code_of(trust, presented(YOU)) == Code.UNKNOWN_PEER
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("mistake", [KeyError("peer"), ProtocolViolation(0x99, "no"), ProtocolViolation(-1, "no")])
+def test_policy_that_fails_lets_nobody_in_and_the_next_one_is_judged(mistake: Exception, slow: bool) -> None:
+    mistakes = [mistake]
+
+    def judge(presented: Presented, where: str) -> None:
+        if mistakes:
+            raise mistakes.pop()
+
+    with serving(trust=Trust("mine", judge, slow=slow)) as server:
+        with pytest.raises(jsp.AccessDenied):
+            jsp.connect(server.url, identity=OTHER, timeout=5)
+        with jsp.connect(server.url, identity=OTHER, timeout=5) as conn:
+            assert conn.ping() > 0

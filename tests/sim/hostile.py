@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from jsp.crypto.protection import LongKeys
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import Closed
+from jsp.engine.keying import initial_secrets
 from jsp.wire.buffer import Writer
-from jsp.wire.packet import number_size
+from jsp.wire.packet import TAG_SIZE, TYPE_INITIAL, encode_long_header, number_size
 from tests.sim.world import Node, World
 
 Pair = tuple[World, Node, Node, ConnectionCore, ConnectionCore]
@@ -51,3 +53,27 @@ def seal(core: ConnectionCore, payload: bytes, number: int | None = None, header
     train.mark_eliciting()
     train.buffer[0] |= header_bits
     return bytes(train.slots.view[: train.seal(keys, path.id)])
+
+
+def initial(
+    dcid: bytes,
+    payload: bytes,
+    number: int = 0,
+    size: int = 1200,
+    scid: bytes = b"scid",
+    odcid: bytes = b"",
+    header_bits: int = 0,
+) -> bytes:
+    """An authentic Initial to a server in a datagram of `size` bytes: its keys are no secret."""
+    room = size - len(encode_long_header(TYPE_INITIAL, dcid, scid, number, 0)) - TAG_SIZE
+    payload = payload.ljust(room, b"\0")
+    header = bytearray(encode_long_header(TYPE_INITIAL, dcid, scid, number, room + TAG_SIZE))
+    header[0] |= header_bits
+    return bytes(header) + LongKeys(initial_secrets(odcid or dcid)[0]).seal(bytes(header), number, payload)
+
+
+def two_versions(odcid: bytes, left: int) -> bytes:
+    """A datagram of an Initial that does not authenticate and one of another version, `left` bytes behind its ids."""
+    ids = encode_long_header(TYPE_INITIAL, odcid, b"scid", 0, 0, version=0x0A0A0A0A)[:-8]
+    room = 1200 - len(encode_long_header(TYPE_INITIAL, odcid, b"scid", 0, 0)) - len(ids) - left
+    return encode_long_header(TYPE_INITIAL, odcid, b"scid", 0, room) + bytes(room) + ids + bytes(left)

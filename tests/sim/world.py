@@ -97,6 +97,7 @@ class Node:
         self.accepted: list[ConnectionCore] = []
         self.touched: Callable[[], None] | None = None
         self._slots = PacketBuffer()
+        self._owned: set[ConnectionCore] = set()
         self._armed: dict[ConnectionCore, float] = {}
         self._overdue = 0
         world.nodes[address] = self
@@ -121,41 +122,51 @@ class Node:
 
         link.send(self.world.now, data, arrive)
 
-    def receive(self, data: bytes, source: Address) -> None:
-        """A datagram arrives."""
+    def receive(self, data: bytes, source: Address, segment: int = 0) -> None:
+        """A datagram arrives, or a batch of them that are `segment` bytes long (the last one maybe shorter)."""
         if not data:
             return
         self._slots.data[: len(data)] = data
-        received = Received(len(data), len(data), source)
+        received = Received(len(data), segment or len(data), source)
         now = self.world.now
         touched = self.core.handle_datagram(now, 1e9 + now, self._slots, received)
         while self.core.accepted:
             self.accepted.append(self.core.accepted.popleft())
+            self._owned.add(self.accepted[-1])
         for connection in touched:
             self.flush(connection)
         while (reply := self.core.poll_transmit()) is not None:
             self._send(bytes(reply.data), reply.remote)
+        assert self.core.connections <= self._owned, "a connection whose timers nobody sets"
 
     # --- connections ---------------------------------------------------------------------------------------
 
     def connect(self, remote: Address = SERVER, credentials: Credentials | None = None) -> ConnectionCore:
         now = self.world.now
         connection = self.core.connect(now, 1e9 + now, remote, credentials or Credentials())
+        self._owned.add(connection)
         self.flush(connection)
         return connection
 
     def flush(self, connection: ConnectionCore) -> None:
-        """Hand events out, send what may be sent, arm the timer, check the invariants."""
+        """Hand events out, send what may be sent, arm the timer, check the invariants.
+
+        As in `jsp.net`, only what was connected or accepted has an owner, and with it events and a timer.
+        """
         now = self.world.now
+        owned = connection in self._owned
         for _ in range(1000):
-            self._drain(connection, now)
-            if not self._transmit(connection, now) and not connection.events:
+            if owned:
+                self._drain(connection, now)
+            if not self._transmit(connection, now) and not (owned and connection.events):
                 break
         check_invariants(connection)
         if self.core.forget_if_over(connection):
             self._armed.pop(connection, None)
+            self._owned.discard(connection)
             return
-        self._arm(connection)
+        if owned:
+            self._arm(connection)
 
     def _drain(self, connection: ConnectionCore, now: float) -> None:
         while (event := connection.poll_event()) is not None:

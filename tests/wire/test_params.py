@@ -57,6 +57,8 @@ REFUSED = [
     ("nine connection ids", "0007000109"),
     ("ack delay above 2^14", "000800024001"),
     ("a number above 2^62", "00010008" + "4000000000000000"),
+    ("bidirectional streams above 2^60", "00030008" + "1000000000000001"),
+    ("unidirectional streams above 2^60", "00040008" + "1000000000000001"),
     ("a short number", "000100070000000000" + "0001"),
     ("a connection id of 21 bytes", "00100015" + "00" * 21),
     ("a reset token of 15 bytes", "0012000f" + "00" * 15),
