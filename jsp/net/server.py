@@ -73,7 +73,6 @@ class Server:
         self._trust = trust
         self.config = config or Config()
         self._spawner = Spawner(_make_pool(spawn))
-        self._spawner.changed = self._update_accepting
         self._endpoint: Endpoint | None = None
         self._stopped = Signal()
         self._stopping = False
@@ -135,6 +134,8 @@ class Server:
         reset_secret = identity.derive(partial(derive_reset_secret, address=socket.address))
         endpoint = Endpoint(socket, self.config, credentials, reset_secret)
         endpoint.accept = self._on_accepted
+        # Asked when somebody comes: the pool may be shared, and nobody tells when there is room again.
+        endpoint.core.full = self._spawner.full
         self._endpoint = endpoint
         self._stopping = False
         self.address = socket.address
@@ -184,8 +185,7 @@ class Server:
 
     def _on_accepted(self, connection: Connection) -> None:
         connection.on_presented = self._on_presented
-        connection.on_connected = self._on_connected
-        self._update_accepting()
+        connection.on_connected = self.serve
 
     def _on_presented(self, connection: Connection, presented: Presented) -> None:
         if self._trust is None:
@@ -193,14 +193,6 @@ class Server:
         else:
             host, port = connection.remote_address[:2]
             judge(connection, presented, self._trust, f"{host}:{port}")
-
-    def _on_connected(self, connection: Connection) -> None:
-        self.serve(connection)
-        self._update_accepting()
-
-    def _update_accepting(self) -> None:
-        if self._endpoint is not None:
-            self._endpoint.core.full = self._spawner.full()
 
     def serve(self, connection: Connection) -> None:
         """Run the handler on a new connection."""
