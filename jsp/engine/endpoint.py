@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 from collections import deque
+from collections.abc import Callable
 
 from jsp.config import LIMITS, Config
 from jsp.crypto.handshake import Credentials
@@ -52,7 +53,7 @@ class EndpointCore:
     Attributes:
         connections: the live ones.
         accepting: whether new clients are taken; others are refused with REFUSED.
-        full: whether the owner has no room for more clients now; they are refused with BUSY.
+        full: asked when a client comes whether the owner has no room for it now; it is then refused with BUSY.
         accepted: connections made by clients since the owner last looked; the owner empties it.
         dropped: datagrams that were for nobody.
     """
@@ -67,7 +68,7 @@ class EndpointCore:
         self.connections: set[ConnectionCore] = set()
         self.accepted: deque[ConnectionCore] = deque()
         self.accepting = True
-        self.full = False
+        self.full: Callable[[], bool] | None = None
         self.dropped = 0
         # SPEC 7.6: once for all; a forked child that went on would seal under the parent's keys and numbers.
         self.owner = os.getpid()
@@ -318,7 +319,7 @@ class EndpointCore:
         """Why no new client is taken now, or None."""
         if not self.accepting:
             return Code.REFUSED
-        if self.full or len(self.connections) > self.config.max_connections:
+        if len(self.connections) > self.config.max_connections or (self.full is not None and self.full()):
             return Code.BUSY
         return None
 

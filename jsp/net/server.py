@@ -152,6 +152,8 @@ class Server:
         reset_secret = identity.derive(partial(derive_reset_secret, address=socket.address))
         endpoint = Endpoint(socket, self.config, credentials, reset_secret)
         endpoint.accept = self._on_accepted
+        # Asked when somebody comes: the pool may be shared, and nobody tells when there is room again.
+        endpoint.core.full = self._spawner.full
         self._endpoint = endpoint
         self.address = socket.address
 

@@ -281,7 +281,7 @@ def test_n52_n53_spoofed_address_gets_three_times_what_came_from_it_at_most(agai
 def test_server_that_takes_nobody_says_so_and_keeps_nothing(code: Code) -> None:
     world = World()
     client, server = pair(world, server_config=Config(max_half_open=2))
-    server.core.full = code is Code.BUSY
+    server.core.full = lambda: code is Code.BUSY
     server.core.accepting = code is not Code.REFUSED
     for i in range(5):
         c = client.connect()
@@ -290,7 +290,7 @@ def test_server_that_takes_nobody_says_so_and_keeps_nothing(code: Code) -> None:
         assert (closed.code, closed.by_peer) == (code, True)
     assert not server.core.connections
     assert not server.core._routes
-    server.core.full, server.core.accepting = False, True
+    server.core.full, server.core.accepting = None, True
     confirmed_peer(world, client.connect(), server)
 
 
