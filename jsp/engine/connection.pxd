@@ -68,7 +68,7 @@ cdef class ConnectionCore:
         self, double now, PacketBuffer slots, long long start, long long end, received, long long path_id,
         LongHeader header=*
     )
-    cpdef on_datagram_received(self, long long size)
+    cpdef on_datagram_received(self, long long size, source)
     cpdef handle_timeout(self, double now)
     cpdef poll_transmit(self, double now)
     cpdef double poll_timeout(self) except? -1

@@ -36,7 +36,7 @@ from jsp.engine.states import Moved, State
 from jsp.engine.stats import Counters
 from jsp.engine.streams import Stream, StreamTable
 from jsp.engine.timers import DRAIN, KEYS, LINGER, NEVER, TimerTable
-from jsp.errors import Code, MessageTooLarge, ProtocolViolation
+from jsp.errors import Code, ForkedConnection, MessageTooLarge, ProtocolViolation
 from jsp.wire import frames
 from jsp.wire.buffer import PacketBuffer, Reader
 from jsp.wire.packet import LongHeader
@@ -230,9 +230,14 @@ class ConnectionCore:
         except ProtocolViolation as error:
             self.fail(now, error)
             transmit = outbound.poll_transmit(self, now)
+        except ForkedConnection:
+            raise
         except Exception:
             # A bug here. What the train held is in no ledger, so the connection cannot go on.
             log.exception("the connection with %s ends by an internal error", self.paths[0].remote)
+            if self.is_closed():
+                self.lifecycle.close_due = []  # not even CLOSE can be said
+                return None
             self.close_now(now, Code.INTERNAL, "internal error")
             return self.poll_transmit(now)
         if transmit is None:

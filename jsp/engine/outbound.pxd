@@ -27,8 +27,8 @@ cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double no
 cpdef long long _allowance(ConnectionCore conn, Path path, double now) except? -1
 cpdef _path_probe(ConnectionCore conn, Path path, double now)
 cpdef _challenge(ConnectionCore conn, Path path, Challenge challenge, double now)
-@cython.locals(limit=cython.longlong, size=cython.longlong, number=cython.longlong, total=cython.longlong)
-cpdef _probe(ConnectionCore conn, Path path, long long kind, bytes data, tuple address, double now)
+@cython.locals(size=cython.longlong, number=cython.longlong, total=cython.longlong)
+cpdef _probe(ConnectionCore conn, Path path, long long kind, bytes data, tuple address, long long limit, double now)
 @cython.locals(number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong)
 cpdef _next_close(ConnectionCore conn, double now)
 @cython.locals(size=cython.longlong)

@@ -18,6 +18,8 @@ cdef class Path:
     cdef object _fallback_asked
     cdef double _response_time
     cdef object _response_tokens
+    cdef public long long arriving
+    cdef public long long arriving_at
     cdef public list challenges
     cdef public object fallback
     cdef public long long id
@@ -36,6 +38,7 @@ cdef class Path:
 
     cpdef double probe_timeout(self) except? -1
     cpdef long long amplification_left(self) except? -1
+    cpdef long long response_limit(self, address, long long size) except? -1
     cpdef set_mtu(self, long long mtu)
     cpdef rebind(self, remote, local, long long size, bytes fresh, double now)
     cpdef _restart_recovery(self)

@@ -219,10 +219,6 @@ class Server:
     # --- connections ---------------------------------------------------------------------------------------
 
     def _on_accepted(self, connection: Connection) -> None:
-        if self._spawner.full():
-            # Asked when somebody comes: the pool may be shared, and nobody tells when there is room again.
-            connection.core.close_now(clock.now(), int(Code.BUSY), "the server is full")
-            return
         connection.on_presented = self._on_presented
         connection.on_connected = self.serve
 

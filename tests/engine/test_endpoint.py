@@ -10,7 +10,7 @@ from jsp.config import Config
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
-from jsp.engine.connection import ConnectionCore
+from jsp.engine import establish
 from jsp.engine.endpoint import derive_reset_secret
 from jsp.engine.events import Closed, StreamReadable
 from jsp.engine.keying import initial_secrets
@@ -119,7 +119,7 @@ def test_what_fails_behind_a_strangers_first_packet_does_not_keep_it(monkeypatch
     def fail(*args: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(ConnectionCore, "handle_datagram", fail)
+    monkeypatch.setattr(establish, "check_peer_cid", fail)
     with pytest.raises(RuntimeError):
         server.receive(initial(b"odcid001", frames((f.PING,))), STRANGER)
     assert not server.core.connections

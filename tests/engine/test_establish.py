@@ -12,7 +12,7 @@ from jsp.crypto import kem
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
-from jsp.engine.connection import ConnectionCore
+from jsp.engine import establish
 from jsp.engine.events import (
     Closed,
     Connected,
@@ -444,13 +444,12 @@ def test_n20_a_server_with_the_kyber_of_round_3_means_a_timeout(monkeypatch: pyt
 def test_parameter_that_only_servers_send(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     client, server = pair(world)
-    make = ConnectionCore._make_params
+    encode = establish.encode_params
 
-    def also(conn: ConnectionCore, token: bytes) -> TransportParams:
-        params = make(conn, token)
-        return params if conn.server else replace(params, **{name: bytes(16)})
+    def also(params: TransportParams) -> bytes:
+        return encode(params if params.original_dcid else replace(params, **{name: bytes(16)}))
 
-    monkeypatch.setattr(ConnectionCore, "_make_params", also)
+    monkeypatch.setattr(establish, "encode_params", also)
     client.connect()
     world.run_until(lambda: bool(server.events(Closed)))
     assert server.events(Closed)[0].code == Code.PARAMETER
