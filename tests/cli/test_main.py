@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 import jsp as library
+from jsp.compiled import is_compiled
 from tests.cli.support import jsp, run_here
 
 
 def test_module_and_function_are_the_same_program(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here("--version") == 0
     done = jsp("--version")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"jsp {library.__version__}\n", "")
+    kind = "compiled" if is_compiled() else "pure Python"
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"jsp {library.__version__} ({kind})\n", "")
     assert capsys.readouterr().out == done.stdout
 
 
