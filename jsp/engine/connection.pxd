@@ -86,6 +86,8 @@ cdef class ConnectionCore:
     cpdef set_urgency(self, Stream stream, long long urgency)
     cpdef bint has_output(self) except? -1
     cpdef bint is_closed(self) except? -1
+    @cython.locals(path=Path)
+    cpdef bint has_frames(self) except? -1
     cpdef on_heard(self, double now, long long packets)
     cpdef on_eliciting_sent(self, double now)
     cpdef spend_control(self, long long cost)

@@ -343,12 +343,12 @@ class ConnectionCore:
 
     def has_frames(self) -> bool:
         """Whether control frames wait to be sent."""
-        return (
-            self.control.has_frames()
-            or self.streams.has_control()
-            or self.send_messages.has_control()
-            or any(p.local_cids.has_frames() or p.remote_cids.has_frames() for p in self.paths.values())
-        )
+        if self.control.has_frames() or self.streams.has_control() or self.send_messages.has_control():
+            return True
+        for path in self.paths.values():
+            if path.local_cids.has_frames() or path.remote_cids.has_frames():
+                return True
+        return False
 
     def on_heard(self, now: float, packets: int) -> None:
         """New authentic packets arrived."""

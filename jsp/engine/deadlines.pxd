@@ -1,9 +1,14 @@
 # C types of deadlines.py.
 import cython
 from jsp.engine.connection cimport ConnectionCore
+from jsp.engine.path cimport Path
+
+cdef long long _LOSS
+cdef long long _ACK
+cdef long long _EXPIRY
 
 
-@cython.locals(loss=cython.double, ack=cython.double)
+@cython.locals(path=Path, blocked=cython.bint, loss=cython.double, ack=cython.double)
 cpdef update(ConnectionCore conn, double now)
 cpdef on_confirmed(ConnectionCore conn, double now)
 cpdef _on_loss(ConnectionCore conn, double now)

@@ -31,6 +31,8 @@ from jsp.errors import Code
 if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore
 
+_LOSS, _ACK, _EXPIRY = LOSS, ACK, EXPIRY
+
 
 def update(conn: ConnectionCore, now: float) -> None:
     """Work out the deadlines that follow from packets sent and received."""
@@ -44,9 +46,9 @@ def update(conn: ConnectionCore, now: float) -> None:
         loss = min(loss, path.recovery.deadline)
         if conn.keys.seal is not None and not blocked:
             ack = min(ack, path.space.acks.deadline)
-    deadlines[LOSS] = loss
-    deadlines[ACK] = ack
-    deadlines[EXPIRY] = conn.send_messages.next_expiry()
+    deadlines[_LOSS] = loss
+    deadlines[_ACK] = ack
+    deadlines[_EXPIRY] = conn.send_messages.next_expiry()
 
 
 def on_confirmed(conn: ConnectionCore, now: float) -> None:

@@ -13,6 +13,7 @@ cdef class KeyPhases:
     cdef public long long updates
 
     cpdef install(self, OpenKeys open_, SealKeys seal, double now)
+    cpdef renew_if_due(self, paths, bint settled, double now)
     cpdef _renew(self, paths, double now)
     cpdef on_peer_update(self, paths, double now)
     cpdef on_ack_sent(self, long long path_id, long long largest)

@@ -51,10 +51,12 @@ class KeyPhases:
             return
         # SPEC 7.5: only when the peer has acknowledged the present phase, and follows it.
         if settled and open_ is not None and seal.phase == open_.phase:
-            if any(p.space.largest_acked >= p.key_phase_start for p in paths):
-                self._renew(paths, now)
-                # The peer will follow, whenever it last heard from us.
-                open_.update_allowed = True
+            for path in paths:
+                if path.space.largest_acked >= path.key_phase_start:
+                    self._renew(paths, now)
+                    # The peer will follow, whenever it last heard from us.
+                    open_.update_allowed = True
+                    break
         if seal.exhausted():
             raise ProtocolViolation(Code.AEAD_LIMIT, "the keys are used up and the peer does not renew them")
 

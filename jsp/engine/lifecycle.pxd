@@ -1,5 +1,7 @@
 # C types of lifecycle.py.
 
+cdef tuple _OVER
+
 
 cdef class Lifecycle:
     cdef long long _answers

@@ -30,6 +30,9 @@ _PUBLIC: dict[int, Code] = {
     Code.UNKNOWN_PEER: Code.UNKNOWN_PEER,
 }
 
+# Asked for every packet, and looking members up in their class is slow.
+_OVER = (State.CLOSING, State.DRAINING, State.CLOSED)
+
 
 class Lifecycle:
     """Attributes:
@@ -51,7 +54,7 @@ class Lifecycle:
 
     def is_closed(self) -> bool:
         """Whether nothing is sent or taken any more but CLOSE."""
-        return self.state in (State.CLOSING, State.DRAINING, State.CLOSED)
+        return self.state in _OVER
 
     def confirm(self) -> None:
         """The handshake is over."""

@@ -70,6 +70,7 @@ cdef class StreamTable:
     @cython.locals(low=cython.longlong)
     cpdef check_writers(self)
     cpdef bint unfinished(self) except? -1
+    cpdef bint has_control(self) except? -1
     @cython.locals(kind=cython.longlong, limit=cython.longlong)
     cpdef bint write_control(self, Train train, double now, double smoothed_rtt) except? -1
     cpdef bint _write_stream_control(self, Stream stream, Train train, double now, double smoothed_rtt) except? -1

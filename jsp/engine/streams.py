@@ -306,8 +306,11 @@ class StreamTable:
     # --- sending -------------------------------------------------------------------------------------------
 
     def has_control(self) -> bool:
-        wanted = any(w and t != m for w, t, m in zip(self._wanted, self._blocked_told, self._peer_limit, strict=True))
-        return bool(self.control) or self.update_due[0] or self.update_due[1] or wanted
+        if self.control or self.update_due[BIDI] or self.update_due[UNI]:
+            return True
+        return (self._wanted[BIDI] and self._blocked_told[BIDI] != self._peer_limit[BIDI]) or (
+            self._wanted[UNI] and self._blocked_told[UNI] != self._peer_limit[UNI]
+        )
 
     def write_control(self, train: Train, now: float, smoothed_rtt: float) -> bool:
         """Control frames of streams and of the table; False when the packet is full."""

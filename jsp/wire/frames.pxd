@@ -2,9 +2,9 @@
 import cython
 from jsp.wire.buffer cimport Reader, Writer
 
-cdef long long _FIN
-cdef long long _LEN
 cdef long long _OFF
+cdef long long _LEN
+cdef long long _FIN
 
 
 cpdef bint is_eliciting(long long kind) except? -1
