@@ -114,8 +114,7 @@ class Decider:
         elif self._dry_run:
             directory.absent = status is None
         elif status is None:
-            os.mkdir(directory.name, OWNER_MODE, dir_fd=fd)
-            directory.fresh = True
+            directory.fresh = _make_directory(directory.name, fd)
         elif stat.S_IMODE(status.st_mode) & OWNER_MODE != OWNER_MODE:
             os.fchmod(self.tree.directory(directory), stat.S_IMODE(status.st_mode) | OWNER_MODE)
 
@@ -217,6 +216,17 @@ def _look(name: bytes, directory: int) -> os.stat_result | None:
         return None
 
 
+def _make_directory(name: bytes, directory: int) -> bool:
+    """Whether it is new; another transfer of the same tree may have been quicker."""
+    try:
+        os.mkdir(name, OWNER_MODE, dir_fd=directory)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            raise
+        return False
+    return True
+
+
 def _make_link(entry: Link, directory: int) -> None:
     temporary = temporary_name(entry.name)
     try:
@@ -224,9 +234,13 @@ def _make_link(entry: Link, directory: int) -> None:
     except FileExistsError:
         os.unlink(temporary, dir_fd=directory)
         os.symlink(entry.target, temporary, dir_fd=directory)
-    _set_link_time(temporary, directory, entry.mtime)
     try:
+        _set_link_time(temporary, directory, entry.mtime)
         os.rename(temporary, entry.name, src_dir_fd=directory, dst_dir_fd=directory)
+    except FileNotFoundError:
+        # Another transfer of the same tree has taken it: what is in place now is the same link.
+        if os.readlink(entry.name, dir_fd=directory) != entry.target:
+            raise
     except OSError:
         os.unlink(temporary, dir_fd=directory)
         raise

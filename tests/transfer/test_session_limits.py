@@ -325,12 +325,12 @@ def test_an_interrupted_copy_goes_on_where_it_was(way: str, tmp_path: Path) -> N
     assert 0 < report.bytes_sent <= lost + begun * CHUNK
 
 
-def test_two_who_push_the_same_at_once_put_nothing_together_wrongly(root: Path, tmp_path: Path) -> None:
+def test_two_who_push_the_same_at_once_both_succeed(root: Path, tmp_path: Path) -> None:
     src = make_tree(tmp_path / "src", size=6 * CHUNK)
     with served(root) as conn:
         first = gevent.spawn(push, conn, src)
-        push(conn, src)
-        first.get()
+        assert push(conn, src).problems == []
+        assert first.get().problems == []
         here = facts(src)
         wrong = {name for name, what in facts(root / "src").items() if what != here[name] and what.kind != "d"}
         assert wrong == set()
