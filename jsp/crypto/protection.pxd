@@ -36,7 +36,6 @@ cdef class SealKeys:
     cdef Generation _generation
     cdef long long _limit
     cdef object _masker
-    cdef bytearray _masks
     cdef bytearray _nonce
     cdef long long _owner
     cdef public long long phase
@@ -58,6 +57,7 @@ cdef class SealKeys:
         start=cython.longlong, j=cython.longlong, at=cython.longlong,
     )
     cpdef _mask(self, bytearray data, long long count, long long segment, long long header_size)
+    cdef bytearray _masks
 
 
 cdef class OpenKeys:

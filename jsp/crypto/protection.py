@@ -109,7 +109,7 @@ class SealKeys:
     """
 
     __slots__ = (
-        "_generation", "_limit", "_masker", "_masks", "_nonce", "_owner", "phase", "sealed", "sealed_bytes",
+        "_generation", "_limit", "_masker", "_nonce", "_owner", "phase", "sealed", "sealed_bytes",
         "update_at",
     )  # fmt: skip
 
@@ -117,7 +117,6 @@ class SealKeys:
         """`owner`: the process that may seal; 0: this one."""
         self._generation = Generation(suite, secret)
         self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
-        self._masks = bytearray(BATCH_MAX * 16 + 16)
         self._nonce = bytearray(IV_SIZE)
         self._owner = owner or os.getpid()
         self.phase = 0
@@ -174,7 +173,8 @@ class SealKeys:
         four = data[0] & _PN4
         number_at = header_size - (4 if four else 2)
         sample = number_at + _SAMPLE
-        masks = self._masks
+        # Made anew each time: kept ones were four kilobytes of every idle connection.
+        masks = bytearray(16 * count + 16)
         self._masker.update_into(memory.gather(data, sample, segment, count), masks)
         start = 0
         j = 0
@@ -212,7 +212,6 @@ class OpenKeys:
         self._next: Generation | None = None
         self._previous: Generation | None = None
         self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
-        self._masks = bytearray(BATCH_MAX * 16 + 16)
         self._nonce = bytearray(IV_SIZE)
         self._owner = owner or os.getpid()
         self.phase = 0
@@ -242,7 +241,7 @@ class OpenKeys:
         count = -(-(end - start) // segment)
         if count > _BATCH_MAX:
             return []
-        masks = self._masks
+        masks = bytearray(16 * count + 16)
         self._masker.update_into(memory.gather(data, start + number_at + _SAMPLE, segment, count), masks)
         opened: list[tuple[int, int, int]] = []
         j = 0

@@ -4,6 +4,11 @@ from jsp.engine.flow cimport ReceiveWindow
 from jsp.wire.frames cimport MessageFrame
 from jsp.wire.ranges cimport RangeSet
 
+cdef long long _OVERHEAD
+cdef long long _BEST_EFFORT
+cdef long long _PARTIAL
+cdef long long _IDS_MAX
+
 
 cdef class InMessage:
     cdef public long long charged

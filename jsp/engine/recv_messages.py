@@ -19,6 +19,12 @@ from jsp.wire.frames import MessageFrame
 from jsp.wire.ranges import RangeSet
 
 _PARTIAL_MODE = PartiallyReliable()
+
+# Read for every message, and an attribute of an object costs more than what is done with it.
+_OVERHEAD = LIMITS.message_overhead
+_BEST_EFFORT = frames.MESSAGE_BEST_EFFORT
+_PARTIAL = frames.MESSAGE_PARTIAL
+_IDS_MAX = LIMITS.fragments
 _NOT_OPENED = -1
 
 
@@ -113,7 +119,7 @@ class RecvMessages:
         if total > self._max_message:
             raise ProtocolViolation(Code.MESSAGE_LIMIT, f"message of {total} bytes; {self._max_message} allowed")
         before = len(self.ready)
-        if frame.kind & frames.MESSAGE_BEST_EFFORT:
+        if frame.kind & _BEST_EFFORT:
             self._on_best_effort(frame, data, total, now)
         else:
             self._on_reliable(frame, data, total)
@@ -124,14 +130,14 @@ class RecvMessages:
             return
         partial = self.partial.get(frame.id)
         if frame.total < 0 and partial is None:
-            self._window.on_received(total + LIMITS.message_overhead)
+            self._window.on_received(total + _OVERHEAD)
             self._deliver(frame, bytes(data[frame.start : frame.stop]))
             return
         if partial is None:
             if len(self.partial) >= LIMITS.partial_messages:
                 raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many messages at once")
             partial = self.partial[frame.id] = InMessage(total, 0.0)
-            self._window.on_received(LIMITS.message_overhead)
+            self._window.on_received(_OVERHEAD)
         if partial.total != total:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "a message changed its size")
         end = frame.offset + frame.stop - frame.start
@@ -148,9 +154,9 @@ class RecvMessages:
 
     def _deliver(self, frame: MessageFrame, content: bytes) -> None:
         self._note_delivered(frame.id)
-        mode = _PARTIAL_MODE if frame.kind & frames.MESSAGE_PARTIAL else RELIABLE
+        mode = _PARTIAL_MODE if frame.kind & _PARTIAL else RELIABLE
         message = Message(content, mode, frame.order >= 0)
-        cost = len(content) + LIMITS.message_overhead
+        cost = len(content) + _OVERHEAD
         if frame.order < 0:
             self.ready.append((message, cost))
             return
@@ -162,7 +168,7 @@ class RecvMessages:
     def _note_delivered(self, message_id: int) -> None:
         self._delivered.add(message_id, message_id + 1)
         # Ids are given out without holes, so a peer that leaves ever more of them makes us remember on purpose.
-        if len(self._delivered) > LIMITS.fragments:
+        if len(self._delivered) > _IDS_MAX:
             raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many message ids left out")
 
     def _release_ordered(self) -> None:
@@ -184,12 +190,12 @@ class RecvMessages:
             # The peer's credit went down by all it sent: account for the same, then give it back.
             seen = 0
             if partial is None:
-                self._window.on_received(LIMITS.message_overhead)
+                self._window.on_received(_OVERHEAD)
             else:
                 seen = partial.charged
                 self._window.on_fragments(-len(partial.got))
             self._window.on_received(max(0, sent - seen))
-            self._window.on_read(max(sent, seen) + LIMITS.message_overhead)
+            self._window.on_read(max(sent, seen) + _OVERHEAD)
         if order < 0:
             return False
         before = len(self.ready)
@@ -243,7 +249,7 @@ class RecvMessages:
         self.dropped += 1
 
     def _deliver_best_effort(self, frame: MessageFrame, content: bytes) -> None:
-        cost = len(content) + LIMITS.message_overhead
+        cost = len(content) + _OVERHEAD
         late = 0 <= frame.order <= self._best_effort_order
         if late or self._best_effort_bytes + cost > self._queue_limit:
             self.dropped += 1

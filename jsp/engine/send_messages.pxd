@@ -12,6 +12,12 @@ cdef long long _FRAGMENT
 cdef long long _ORDERED
 cdef long long _BEST_EFFORT
 cdef long long _PARTIAL
+cdef long long _WAITING
+cdef long long _OPEN
+cdef long long _ABANDONED
+cdef long long _RESOLVED
+cdef long long _OVERHEAD
+cdef long long _PARTIAL_MAX
 
 
 cdef class OutMessage:

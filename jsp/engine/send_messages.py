@@ -33,7 +33,15 @@ _ORDERED = frames.MESSAGE_ORDERED
 _BEST_EFFORT = frames.MESSAGE_BEST_EFFORT
 _PARTIAL = frames.MESSAGE_PARTIAL
 
-_WAITING, _OPEN, _ABANDONED, _RESOLVED = range(4)
+# States of a message.
+_WAITING = 0
+_OPEN = 1
+_ABANDONED = 2
+_RESOLVED = 3
+
+# Read for every message, and an attribute of an object costs more than what is done with it.
+_OVERHEAD = LIMITS.message_overhead
+_PARTIAL_MAX = LIMITS.partial_messages
 
 
 class OutMessage:
@@ -144,10 +152,10 @@ class SendMessages:
 
     def _abandon(self, message: OutMessage) -> None:
         self.expired += 1
-        if message.sent < len(message.data) or message.state is _WAITING:
+        if message.sent < len(message.data) or message.state == _WAITING:
             self.queued_bytes -= len(message.data) - message.sent
             self._queue.remove(message)
-        if message.state is _OPEN:
+        if message.state == _OPEN:
             message.told = message.sent + 1
             if message.acked is not None:
                 self._fragmented -= 1
@@ -197,7 +205,7 @@ class SendMessages:
         """Whether the connection's credit (and the bound on fragmented messages) lets the message go on."""
         if message.kind & _BEST_EFFORT:
             return True
-        if message.state is _WAITING and self._fragmented >= LIMITS.partial_messages:
+        if message.state == _WAITING and self._fragmented >= _PARTIAL_MAX:
             return False
         need = 1 if message.sent < len(message.data) else 0
         if self._credit_for(message) < need:
@@ -210,7 +218,7 @@ class SendMessages:
         if message.kind & _BEST_EFFORT:
             return len(message.data)
         left = self._credit.limit - self._credit.used
-        return left - LIMITS.message_overhead if message.state is _WAITING else left
+        return left - _OVERHEAD if message.state == _WAITING else left
 
     def _write_next(self, train: Train, message: OutMessage) -> bool:
         """Send the next piece of the first message in the queue; False when a new packet is needed."""
@@ -232,7 +240,7 @@ class SendMessages:
     def _write_again(self, train: Train) -> bool:
         """Send the next lost piece; False when a new packet is needed."""
         message, start, stop, attempt = self._resend[0]
-        if message.state is not _OPEN:
+        if message.state != _OPEN:
             self._resend.popleft()
             return True
         end = self._write_frame(train, message, start, stop, stop - start)
@@ -269,7 +277,7 @@ class SendMessages:
                 message.acked = RangeSet()
                 if not kind & _BEST_EFFORT:
                     self._fragmented += 1
-        if message.state is _WAITING:
+        if message.state == _WAITING:
             self._open(message)
         train.push_u8(kind | _LEN)
         train.push_varint(message_id)
@@ -285,7 +293,7 @@ class SendMessages:
 
     def _id_of(self, message: OutMessage) -> int:
         """The message's id, or the one it will get."""
-        if message.state is not _WAITING:
+        if message.state != _WAITING:
             return message.id
         return self._next_best_effort if message.kind & _BEST_EFFORT else self._next_id
 
@@ -296,15 +304,15 @@ class SendMessages:
             self._next_best_effort += 1
         else:
             self._next_id += 1
-            self._credit.used += LIMITS.message_overhead
+            self._credit.used += _OVERHEAD
 
     # --- what became of it ---------------------------------------------------------------------------------
 
     def on_acked(self, message: OutMessage, part: tuple[int, int, int] | None) -> None:
-        if part is None and message.state is _ABANDONED:
+        if part is None and message.state == _ABANDONED:
             message.state = _RESOLVED
             self.unresolved -= 1
-        if part is None or message.state is not _OPEN:
+        if part is None or message.state != _OPEN:
             return
         if message.acked is not None:
             message.acked.add(part[0], part[1])
@@ -319,10 +327,10 @@ class SendMessages:
 
     def on_lost(self, message: OutMessage, part: tuple[int, int, int] | None) -> None:
         if part is None:
-            if message.state is _ABANDONED and message not in self._abandoned:
+            if message.state == _ABANDONED and message not in self._abandoned:
                 self._abandoned.append(message)
             return
-        if message.state is not _OPEN:
+        if message.state != _OPEN:
             return
         start, stop, attempt = part
         if attempt >= message.retransmits:

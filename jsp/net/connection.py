@@ -198,14 +198,15 @@ class Connection:
             timeout: seconds to wait for room in the queue; Timeout after that.
         """
         content = bytes(data)
-        deadline = self._deadline(timeout)
-        while True:
-            self._check_usable()
-            if self.core.send_message(clock.now(), content, mode, ordered):
-                self.changed()
-                return
+        self._check_usable()
+        deadline = None
+        while not self.core.send_message(clock.now(), content, mode, ordered):
+            if deadline is None:
+                deadline = self._deadline(timeout)
             self.changed()
             self._wait(self._message_room, deadline, "the message queue stayed full")
+            self._check_usable()
+        self._endpoint.changed(self.core)
 
     def recv(self, timeout: float | None = None) -> Message:
         """The next message. Raises ConnectionClosed, or Timeout after `timeout` seconds."""
