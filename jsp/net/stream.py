@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Mutable data is copied in pieces of this size, so that no more than this and the send buffer is held twice.
 _PIECE = 256 * 1024
 
+# As plain integers, for flags that are members of an Enum are slow.
+_REFUSED_FLAGS = ~int(stdlib_socket.MSG_NOSIGNAL)
+
 SHUT_RD = stdlib_socket.SHUT_RD
 SHUT_WR = stdlib_socket.SHUT_WR
 SHUT_RDWR = stdlib_socket.SHUT_RDWR
@@ -121,7 +124,7 @@ class Stream:
         return self.read_into(view[:nbytes] if nbytes else view)
 
     def _check_call(self, flags: int) -> None:
-        if flags & ~stdlib_socket.MSG_NOSIGNAL:
+        if flags & _REFUSED_FLAGS:
             raise OSError(errno.EOPNOTSUPP, f"a stream's calls have no flags (given: {flags:#x})")
         if self._closed:
             raise StreamClosed("the stream is closed")
