@@ -3,10 +3,12 @@ from jsp.crypto.protection cimport OpenKeys, SealKeys
 
 cdef double _LIFETIME_S
 cdef double _BETWEEN_UPDATES_S
+cdef double _UPDATES_AT_ONCE
 
 
 cdef class KeyPhases:
-    cdef double _peer_may_at
+    cdef double _peer_time
+    cdef double _peer_tokens
     cdef public OpenKeys open
     cdef public double renew_at
     cdef public SealKeys seal

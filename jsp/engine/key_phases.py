@@ -14,9 +14,11 @@ NEVER = float("inf")
 
 # However little is sent: whoever steals the keys of today has an hour of the connection, not all of it.
 _LIFETIME_S = 3600.0
-# Nobody may start two updates within three probe timeouts, and the shortest there is takes 2 ms. The peer's own
-# timeout is not known here, so the bound is below it, and only keeps a peer from having us derive keys all day.
+# Nobody may start two updates within three probe timeouts, and the shortest there is takes 2 ms. But the peer counts
+# from when it heard of the last one, and a loss may keep us from hearing of that: two can come here at once. So a few
+# may come at any time, and the rate only keeps a peer from having us derive keys all day.
 _BETWEEN_UPDATES_S = 0.006
+_UPDATES_AT_ONCE = 8.0
 
 
 class KeyPhases:
@@ -26,14 +28,15 @@ class KeyPhases:
     renew_at: when they have been in use for long enough.
     """
 
-    __slots__ = ("_peer_may_at", "open", "renew_at", "seal", "updates")
+    __slots__ = ("_peer_time", "_peer_tokens", "open", "renew_at", "seal", "updates")
 
     def __init__(self) -> None:
         self.seal: SealKeys | None = None
         self.open: OpenKeys | None = None
         self.updates = 0
         self.renew_at = NEVER
-        self._peer_may_at = 0.0
+        self._peer_tokens = _UPDATES_AT_ONCE
+        self._peer_time = 0.0
 
     def install(self, open_: OpenKeys | None, seal: SealKeys | None, now: float) -> None:
         """The handshake is over: its last keys."""
@@ -74,10 +77,12 @@ class KeyPhases:
         assert self.open is not None
         self.open.updated = False
         if self.seal.phase != self.open.phase:
-            if now < self._peer_may_at:
+            tokens = self._peer_tokens + (now - self._peer_time) / _BETWEEN_UPDATES_S
+            self._peer_tokens = min(tokens, _UPDATES_AT_ONCE) - 1
+            self._peer_time = now
+            if self._peer_tokens < 0:
                 raise ProtocolViolation(Code.KEY_UPDATE, "key updates too soon one after the other")
             self._renew(paths, now)
-        self._peer_may_at = now + _BETWEEN_UPDATES_S
 
     def on_ack_sent(self, path_id: int, largest: int) -> None:
         """SPEC 7.5: who has an acknowledgement of the present phase may go on to the next."""

@@ -6,7 +6,6 @@ engine's `ConnectionCore` holds all state, and this file turns its events into w
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -78,7 +77,7 @@ class Connection:
         self._endpoint = endpoint
         self._hub = endpoint.hub
         self._streams: dict[int, Stream] = {}
-        self._incoming: deque[Stream] = deque()
+        self._incoming: list[Stream] = []
         self._stream_arrived = Signal()
         self._streams_available = Signal()
         self._message_arrived = Signal()
@@ -178,7 +177,7 @@ class Connection:
         while not self._incoming:
             self._check_open()
             self._wait(self._stream_arrived, deadline, "no stream was opened by the peer")
-        return self._incoming.popleft()
+        return self._incoming.pop(0)
 
     # --- messages ------------------------------------------------------------------------------------------
 
@@ -236,7 +235,7 @@ class Connection:
         """
         found = False
         while self._incoming and not self._asked:
-            self._incoming.popleft().reset(int(Code.REFUSED))
+            self._incoming.pop(0).reset(int(Code.REFUSED))
             found = True
         while self.on_messages is None and not self._asked and self.take_message() is not None:
             found = True

@@ -189,7 +189,7 @@ class HandlerRunner:
         self._spawner = spawner
         self._handler: Handler | None = None
         self._running = 0
-        self._streams: deque[Stream] = deque()
+        self._streams: list[Stream] = []
         self._ready = False
         self._messages_running = False
         self._finished = False
@@ -236,7 +236,7 @@ class HandlerRunner:
             return
         self._ready = True
         while self._streams:
-            self._on_stream(self.connection, self._streams.popleft())
+            self._on_stream(self.connection, self._streams.pop(0))
         self._on_messages(self.connection)
 
     def _on_stream(self, connection: Connection, stream: Stream) -> None:

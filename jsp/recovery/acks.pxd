@@ -7,7 +7,7 @@ cdef long long _WINDOW
 
 cdef class AckTracker:
     cdef long long _ack_floor
-    cdef object _filled
+    cdef list _filled
     cdef long long _floor
     cdef double _largest_time
     cdef bint _urgent

@@ -9,7 +9,6 @@ told at once.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 
 from jsp.wire.ranges import RangeSet
 
@@ -53,7 +52,7 @@ class AckTracker:
         self._floor = 0
         self._ack_floor = 0
         # Numbers that filled a gap, and the end of what had come by then.
-        self._filled: deque[tuple[int, int]] = deque(maxlen=ACK_RANGES_SENT)
+        self._filled: list[tuple[int, int]] = []
         self._largest_time = 0.0
         self._urgent = False
 
@@ -72,6 +71,8 @@ class AckTracker:
         self.ranges.add(number, number + 1)
         if number < self.largest:
             self._filled.append((number, self.largest + 1))
+            if len(self._filled) > ACK_RANGES_SENT:
+                del self._filled[0]
         if number < self._ack_floor:
             # It fills a gap that acknowledged ACKs have told: the peer must hear of it, or takes it for lost.
             self._ack_floor = number
@@ -120,7 +121,7 @@ class AckTracker:
         """The peer has an ACK that told everything below `told`, but what filled a gap after it had left."""
         filled = self._filled
         while filled and filled[0][1] < told:
-            filled.popleft()
+            del filled[0]
         for number, _ in filled:
             told = min(told, number)
         self._ack_floor = max(self._ack_floor, told)
