@@ -57,13 +57,11 @@ cdef class SealKeys:
         start=cython.longlong, j=cython.longlong, at=cython.longlong,
     )
     cpdef _mask(self, bytearray data, long long count, long long segment, long long header_size)
-    cdef bytearray _masks
 
 
 cdef class OpenKeys:
     cdef Generation _current
     cdef object _masker
-    cdef bytearray _masks
     cdef Generation _next
     cdef bytearray _nonce
     cdef long long _owner

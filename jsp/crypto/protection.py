@@ -202,7 +202,7 @@ class OpenKeys:
     """
 
     __slots__ = (
-        "_current", "_masker", "_masks", "_next", "_nonce", "_owner", "_previous",
+        "_current", "_masker", "_next", "_nonce", "_owner", "_previous",
         "forgeries", "forgery_limit", "phase", "phase_start", "update_allowed", "updated",
     )  # fmt: skip
 

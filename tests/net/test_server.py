@@ -16,6 +16,7 @@ from gevent import socket as gevent_socket
 from gevent.pool import Pool
 
 import jsp
+from tests.cli.support import interrupts
 from tests.net.support import IDENTITY, LOOPBACK, Echo, leftovers, serving, until
 
 
@@ -358,6 +359,7 @@ def test_server_without_identity_says_so(caplog: pytest.LogCaptureFixture) -> No
     server.stop()
 
 
+@interrupts
 def test_ctrl_c_ends_serve_forever_cleanly() -> None:
     program = (
         "import jsp, sys\n"
