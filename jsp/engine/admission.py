@@ -11,6 +11,7 @@ import ipaddress
 from typing import Any
 
 from jsp.config import LIMITS, Config
+from jsp.engine.bucket import TokenBucket
 from jsp.engine.events import Endpoint
 
 _SLOTS = 4096
@@ -39,7 +40,7 @@ class Admission:
         self._half_open: dict[Any, bytes] = {}
         self._strangers: dict[Any, None] = {}
         self._by_prefix: dict[bytes, int] = {}
-        self._rates: dict[int, tuple[float, float]] = {}
+        self._rates: dict[int, TokenBucket] = {}
         self.refused = 0
 
     def admit(self, remote: Endpoint, now: float) -> bool:
@@ -57,11 +58,10 @@ class Admission:
         if rate is None:
             return True
         slot = hash(prefix) % _SLOTS
-        burst = max(1.0, rate * _BURST_S)
-        tokens, last = self._rates.get(slot, (burst, now))
-        tokens = min(burst, tokens + (now - last) * rate)
-        self._rates[slot] = (tokens - 1 if tokens >= 1 else tokens, now)
-        return tokens >= 1
+        bucket = self._rates.get(slot)
+        if bucket is None:
+            bucket = self._rates[slot] = TokenBucket(rate, max(1.0, rate * _BURST_S))
+        return bucket.take(now)
 
     def on_handshake_started(self, connection: object, remote: Endpoint) -> None:
         """A half-open connection exists."""

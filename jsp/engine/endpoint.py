@@ -17,6 +17,7 @@ from jsp.crypto.handshake import Credentials
 from jsp.crypto.kdf import hkdf_expand
 from jsp.crypto.kem import Entropy
 from jsp.engine.admission import Admission
+from jsp.engine.bucket import TokenBucket
 from jsp.engine.builder import Train
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import Closed, Endpoint, Received, Transmit
@@ -86,8 +87,7 @@ class EndpointCore:
         self._reset_watch: dict[bytes, ConnectionCore] = {}
         self._watched: dict[ConnectionCore, list[bytes]] = {}
         self._replies: deque[Transmit] = deque()
-        self._reply_tokens = _REPLIES_PER_S
-        self._reply_time = 0.0
+        self._reply_rate = TokenBucket(_REPLIES_PER_S, _REPLIES_PER_S)
         self._admission = Admission(config)
         self._unproven: set[ConnectionCore] = set()
         self._evicted: list[ConnectionCore] = []
@@ -388,13 +388,7 @@ class EndpointCore:
     # --- datagrams out ---------------------------------------------------------------------------------------
 
     def _may_reply(self, now: float) -> bool:
-        tokens = self._reply_tokens + (now - self._reply_time) * _REPLIES_PER_S
-        self._reply_tokens = min(tokens, _REPLIES_PER_S)
-        self._reply_time = now
-        if self._reply_tokens < 1 or len(self._replies) >= _REPLIES_WAITING:
-            return False
-        self._reply_tokens -= 1
-        return True
+        return len(self._replies) < _REPLIES_WAITING and self._reply_rate.take(now)
 
     def poll_transmit(self) -> Transmit | None:
         """The next reply to a stranger, or None. Connections are polled by themselves."""

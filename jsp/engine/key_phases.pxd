@@ -7,8 +7,7 @@ cdef double _UPDATES_AT_ONCE
 
 
 cdef class KeyPhases:
-    cdef double _peer_time
-    cdef double _peer_tokens
+    cdef object _peer_rate
     cdef public OpenKeys open
     cdef public double renew_at
     cdef public SealKeys seal

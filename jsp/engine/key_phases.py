@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from jsp.crypto.protection import OpenKeys, SealKeys
 from jsp.crypto.suites import SEAL_BYTES_LIMIT
+from jsp.engine.bucket import TokenBucket
 from jsp.engine.path import Path
 from jsp.errors import Code, ProtocolViolation
 
@@ -28,15 +29,14 @@ class KeyPhases:
     renew_at: when they have been in use for long enough.
     """
 
-    __slots__ = ("_peer_time", "_peer_tokens", "open", "renew_at", "seal", "updates")
+    __slots__ = ("_peer_rate", "open", "renew_at", "seal", "updates")
 
     def __init__(self) -> None:
         self.seal: SealKeys | None = None
         self.open: OpenKeys | None = None
         self.updates = 0
         self.renew_at = NEVER
-        self._peer_tokens = _UPDATES_AT_ONCE
-        self._peer_time = 0.0
+        self._peer_rate = TokenBucket(1 / _BETWEEN_UPDATES_S, _UPDATES_AT_ONCE)
 
     def install(self, open_: OpenKeys | None, seal: SealKeys | None, now: float) -> None:
         """The handshake is over: its last keys."""
@@ -77,10 +77,7 @@ class KeyPhases:
         assert self.open is not None
         self.open.updated = False
         if self.seal.phase != self.open.phase:
-            tokens = self._peer_tokens + (now - self._peer_time) / _BETWEEN_UPDATES_S
-            self._peer_tokens = min(tokens, _UPDATES_AT_ONCE) - 1
-            self._peer_time = now
-            if self._peer_tokens < 0:
+            if not self._peer_rate.take(now):
                 raise ProtocolViolation(Code.KEY_UPDATE, "key updates too soon one after the other")
             self._renew(paths, now)
 

@@ -16,8 +16,7 @@ cdef class Challenge:
 cdef class Path:
     cdef object _congestion
     cdef object _fallback_asked
-    cdef double _response_time
-    cdef object _response_tokens
+    cdef object _response_rate
     cdef public long long arriving
     cdef public long long arriving_at
     cdef public list challenges

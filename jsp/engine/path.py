@@ -11,6 +11,7 @@ well; if the peer answers from there, somebody had merely forwarded its packets,
 
 from __future__ import annotations
 
+from jsp.engine.bucket import TokenBucket
 from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.events import Endpoint
 from jsp.recovery.congestion import make_controller
@@ -52,7 +53,7 @@ class Path:
     """
 
     __slots__ = (
-        "_congestion", "_fallback_asked", "_response_time", "_response_tokens", "arriving", "arriving_at", "challenges",
+        "_congestion", "_fallback_asked", "_response_rate", "arriving", "arriving_at", "challenges",
         "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "received", "recovery", "remote",
         "remote_cids", "response", "sent", "space", "validated",
     )  # fmt: skip
@@ -75,8 +76,7 @@ class Path:
         self.response: tuple[bytes, Endpoint, int] | None = None
         self.arriving = 0
         self.arriving_at = 0
-        self._response_tokens = _RESPONSES_PER_S
-        self._response_time = 0.0
+        self._response_rate = TokenBucket(_RESPONSES_PER_S, _RESPONSES_PER_S)
         self.fallback: Endpoint | None = None
         self._fallback_asked = float("-inf")
         self.key_phase_start = 0
@@ -144,13 +144,7 @@ class Path:
 
     def may_respond(self, now: float) -> bool:
         """Whether one more PATH_CHALLENGE is answered; those above the rate are not."""
-        tokens = self._response_tokens + (now - self._response_time) * _RESPONSES_PER_S
-        self._response_tokens = min(tokens, _RESPONSES_PER_S)
-        self._response_time = now
-        if self._response_tokens < 1:
-            return False
-        self._response_tokens -= 1
-        return True
+        return self._response_rate.take(now)
 
     def on_challenge_sent(self, challenge: Challenge, now: float) -> None:
         """`challenge` is on its way."""

@@ -32,8 +32,7 @@ cdef class StreamTable:
     cdef list _peer_limit
     cdef list _peer_next
     cdef long long _peer_stream_window
-    cdef double _reset_time
-    cdef object _reset_tokens
+    cdef object _reset_rate
     cdef Scheduler _scheduler
     cdef long long _server
     cdef list _wanted

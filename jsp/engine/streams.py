@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from jsp.config import LIMITS, Config
+from jsp.engine.bucket import TokenBucket
 from jsp.engine.builder import Train
 from jsp.engine.events import Event, StreamOpened, StreamReadable, StreamsAvailable, StreamWritable
 from jsp.engine.flow import ReceiveWindow, SendCredit
@@ -61,7 +62,7 @@ class StreamTable:
 
     __slots__ = (
         "_advertised", "_blocked_told", "_closed", "_config", "_credit", "_events", "_initial", "_next",
-        "_peer_blocked", "_peer_limit", "_peer_next", "_peer_stream_window", "_reset_time", "_reset_tokens",
+        "_peer_blocked", "_peer_limit", "_peer_next", "_peer_stream_window", "_reset_rate",
         "_scheduler", "_server", "_wanted", "_window", "_writers", "control", "streams", "update_due",
     )  # fmt: skip
 
@@ -90,8 +91,7 @@ class StreamTable:
         self._peer_stream_window = 0
         self._blocked_told = [-1, -1]
         self._wanted = [False, False]
-        self._reset_tokens = float(LIMITS.resets_burst)
-        self._reset_time = 0.0
+        self._reset_rate = TokenBucket(LIMITS.resets_rate, LIMITS.resets_burst)
         self.streams: dict[int, Stream] = {}
         self._writers: dict[int, Stream] = {}
         self.update_due = [False, False]
@@ -208,10 +208,7 @@ class StreamTable:
 
     def _charge_reset(self, now: float) -> None:
         # SPEC 8.6: resetting streams whose handler runs is the cheapest way to make us work.
-        tokens = self._reset_tokens + (now - self._reset_time) * LIMITS.resets_rate
-        self._reset_tokens = min(tokens, float(LIMITS.resets_burst)) - 1
-        self._reset_time = now
-        if self._reset_tokens < 0:
+        if not self._reset_rate.take(now):
             raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many streams reset")
 
     def on_max_stream_data(self, stream_id: int, limit: int) -> None:
