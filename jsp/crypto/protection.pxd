@@ -13,6 +13,9 @@ cdef long long _SAMPLE
 cdef long long _BATCH_MAX
 
 
+cpdef bytearray _masks_of(masker, bytearray data, long long sample, long long segment, long long count)
+
+
 cdef class LongKeys:
     cdef object _aead
     cdef object _iv

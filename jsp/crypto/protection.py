@@ -1,9 +1,9 @@
 # cython: language_level=3, annotation_typing=False, nonecheck=True
 """The packet seal: AEAD, header protection and key update, a train of packets at a time (spec section 7).
 
-`LongKeys` seal single packets of the handshake, whose headers are clear. `ShortKeys` hold one direction of the
-1-RTT level: a train is sealed in place, then all its headers are masked with one AES call; on the way in the
-headers of a whole receive batch are unmasked with one call, then each packet is opened in place.
+`LongKeys` seal single packets of the handshake, whose headers are clear. `SealKeys` and `OpenKeys` hold one direction
+each of the 1-RTT level: a train is sealed in place, then all its headers are masked with one AES call; on the way in
+the headers of a whole receive batch are unmasked with one call, then each packet is opened in place.
 
 The nonce is iv XOR (path id, packet number): packet numbers of two paths may be equal, their nonces are not.
 """
@@ -24,6 +24,7 @@ from jsp.crypto.suites import (
     IV_SIZE,
     KEY_SIZE,
     SEAL_LIMIT,
+    Masker,
     make_aead,
     make_masker,
 )
@@ -97,6 +98,14 @@ class Generation:
     def next(self) -> Generation:
         """The keys after a key update (RFC 9001 section 6)."""
         return Generation(self.suite, expand_label(self.secret, b"ku", b"", len(self.secret)))
+
+
+def _masks_of(masker: Masker, data: bytearray, sample: int, segment: int, count: int) -> bytearray:
+    """Header masks of `count` packets, 16 bytes each, from samples that lie `segment` bytes apart from `sample` on."""
+    # Made anew each time: kept ones were four kilobytes of every idle connection.
+    masks = bytearray(16 * count + 16)
+    masker.update_into(memory.gather(data, sample, segment, count), masks)
+    return masks
 
 
 class SealKeys:
@@ -173,9 +182,7 @@ class SealKeys:
         four = data[0] & _PN4
         number_at = header_size - (4 if four else 2)
         sample = number_at + _SAMPLE
-        # Made anew each time: kept ones were four kilobytes of every idle connection.
-        masks = bytearray(16 * count + 16)
-        self._masker.update_into(memory.gather(data, sample, segment, count), masks)
+        masks = _masks_of(self._masker, data, sample, segment, count)
         start = 0
         j = 0
         for _ in range(count):
@@ -241,8 +248,7 @@ class OpenKeys:
         count = -(-(end - start) // segment)
         if count > _BATCH_MAX:
             return []
-        masks = bytearray(16 * count + 16)
-        self._masker.update_into(memory.gather(data, start + number_at + _SAMPLE, segment, count), masks)
+        masks = _masks_of(self._masker, data, start + number_at + _SAMPLE, segment, count)
         opened: list[tuple[int, int, int]] = []
         j = 0
         while start < end:
