@@ -332,7 +332,7 @@ class Connection:
 
     def check_hub(self) -> None:
         """Raise WrongHub in another thread than the connection's, ForkedConnection in a forked child."""
-        check_fork(self._endpoint.process)
+        check_fork(self._endpoint.core.owner)
         if get_hub() is not self._hub:
             raise WrongHub("this connection belongs to another thread; use it there, or make one here")
 

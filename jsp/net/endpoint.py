@@ -52,7 +52,6 @@ class Endpoint:
         core: the engine's side.
         socket: the socket.
         closed: whether `close` was called, or this is a forked child's copy.
-        process: the id of the process that made it.
         accept: called with each connection that a client makes.
     """
 
@@ -62,7 +61,6 @@ class Endpoint:
         self.socket = socket
         self.core = EndpointCore(config, clock.entropy, credentials, reset_secret)
         self.closed = False
-        self.process = os.getpid()
         self.accept: Callable[[Connection], None] | None = None
         self.hub = get_hub()
         self._slots = PacketBuffer()
