@@ -64,7 +64,8 @@ def pump(conn: ConnectionCore, now: float) -> None:
         if space not in path.recovery.spaces:
             path.recovery.spaces.insert(-1, space)
         # Whoever made these keys possible is the real thing, whatever an unproven CLOSE said before.
-        _forget_close(conn)
+        conn.timers.deadlines[LINGER] = NEVER
+        conn.lifecycle.closing_with = None
     machine = keying.machine
     if machine.presented is not None and not keying.presented:
         keying.presented = True
@@ -127,13 +128,7 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
         conn.refresh_reset_tokens(path)
 
 
-def _forget_close(conn: ConnectionCore) -> None:
-    conn.timers.deadlines[LINGER] = NEVER
-    conn.lifecycle.closing_with = None
-
-
 def _open(conn: ConnectionCore) -> None:
-    _forget_close(conn)
     conn.lifecycle.confirm()
     conn.events.append(Connected())
 
