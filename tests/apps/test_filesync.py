@@ -14,22 +14,9 @@ from apps.filesync.main import main
 from jsp.transfer.chunks import CHUNK
 from tests.apps.sync import changed_key, is_one_line, serve, without_key
 from tests.net.support import IDENTITY, OTHER, serving
-from tests.transfer.ends import nothing_open
 from tests.transfer.trees import TIME, assert_same, identities, make_tree, write
 
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configuration directory and a working directory of the test's own."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("JSP_KEY", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left() -> Iterator[None]:
-    with nothing_open():
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture(scope="module")

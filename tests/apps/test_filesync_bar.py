@@ -24,7 +24,6 @@ from apps.filesync.settings import CONFIG
 from jsp.transfer import Problem, Report, handler
 from jsp.transfer.chunks import CHUNK
 from tests.net.support import serving
-from tests.transfer.ends import nothing_open
 from tests.transfer.trees import write
 
 END = "\0"
@@ -68,18 +67,13 @@ def terminal(columns: int = 80) -> Iterator[Terminal]:
         made.close()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left() -> Iterator[None]:
-    with nothing_open():
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server with a file of some chunks in a directory with a long name."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("COLUMNS", raising=False)
-    monkeypatch.chdir(tmp_path)
     write(tmp_path / "served" / ("long " * 20) / "file", os.urandom(3 * CHUNK))
     with serving(handler(tmp_path / "served"), config=CONFIG) as server:
         yield server.url

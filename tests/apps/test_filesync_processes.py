@@ -20,25 +20,14 @@ from jsp.transfer.chunks import CHUNK
 from tests.apps.sync import is_one_line, powerless, program, run, serve, without_key
 from tests.cli.support import ROOT, eventually, interrupts
 from tests.net.support import until
-from tests.transfer.ends import SmallDisk, nothing_open
+from tests.transfer.ends import SmallDisk
 from tests.transfer.trees import assert_same, make_tree, missing, stored, write
 
 # At 50 MB/s or less this leaves a fifth of a second to do something in the middle.
 LARGE = 40 * CHUNK
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configuration directory and a working directory of the test's own."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("JSP_KEY", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left() -> Iterator[None]:
-    with nothing_open():
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture(scope="module")

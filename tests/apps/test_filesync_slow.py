@@ -26,14 +26,6 @@ pytestmark = pytest.mark.slow
 GIB = 1 << 30
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configuration directory and a working directory of the test's own."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("JSP_KEY", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture(params=["push", "pull"])
 def way(request: pytest.FixtureRequest) -> str:
     """Who sends: the client or the server."""

@@ -18,7 +18,6 @@ from jsp.transfer import handler
 from jsp.wire.address import encode_access_key
 from tests.net.support import serving, until
 from tests.net.wire_proxy import WireProxy
-from tests.transfer.ends import nothing_open
 from tests.transfer.trees import assert_same, write
 
 KEY = bytes(range(100, 116))
@@ -29,18 +28,7 @@ NAME = "the-name-of-the-file.txt"
 FOLDER = "the-name-of-the-directory"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left() -> Iterator[None]:
-    with nothing_open():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configuration directory and a working directory of the test's own."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("JSP_KEY", raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @contextmanager

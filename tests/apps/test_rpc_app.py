@@ -71,11 +71,8 @@ class holder:
 
 
 @pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configuration directory, a working directory and modules of the test's own."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("JSP_KEY", raising=False)
-    monkeypatch.chdir(tmp_path)
+def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules of the test's own in its working directory."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "served.py").write_text(MODULE)
     (tmp_path / "broken.py").write_text("import nowhere_to_be_found\n")

@@ -13,7 +13,8 @@ from jsp.crypto.identity import Identity
 from jsp.crypto.kem import Entropy
 from jsp.crypto.server_handshake import ServerHandshake
 from jsp.errors import ProtocolViolation
-from jsp.wire.hello import frame_message
+from jsp.wire.hello import IDENTITY_PROOF, encode_blob, frame_message
+from tests.vectors import curves
 
 ODCID = b"original"
 SCID = b"scid"
@@ -33,6 +34,8 @@ FAST = (kem.X25519,)
 # A message on its way: (from whom, level, bytes) -> what arrives instead, as (level, bytes).
 Edit = Callable[[str, int, bytes], list[tuple[int, bytes]]]
 Lie = Callable[[int, bytes], list[tuple[int, bytes]]]
+# A transcript's hash -> the content of an IdentityProof.
+Proof = Callable[[bytes], bytes]
 
 
 def seeded(seed: bytes | str) -> Entropy:
@@ -79,6 +82,32 @@ def lying(kind: type[Handshake], lie: Lie) -> Any:
                     self._hello = message_
 
     return Liar
+
+
+def proving(kind: type[Handshake], make: Proof) -> Any:
+    """A machine whose proof is whatever `make` makes of the transcript."""
+
+    class Prover(kind):  # type: ignore[valid-type,misc]
+        def _send(self, level: int, message: bytes) -> None:
+            if message[0] == IDENTITY_PROOF:
+                message = encode_blob(IDENTITY_PROOF, make(self._transcript.digest()))
+            super()._send(level, message)
+
+    return Prover
+
+
+def signed(identity: Identity, label: bytes) -> Proof:
+    return lambda digest: identity.sign(label, digest)
+
+
+def malleated(identity: Identity, label: bytes) -> Proof:
+    """Like `signed`, with another S that satisfies the same equation."""
+
+    def make(digest: bytes) -> bytes:
+        proof = identity.sign(label, digest)
+        return proof[:36] + (int.from_bytes(proof[36:], "little") + curves.ORDER).to_bytes(32, "little")
+
+    return make
 
 
 def lying_client(lie: Lie, **changes: Any) -> ClientHandshake:

@@ -28,14 +28,18 @@ from tests.crypto.machines import (
     Edit,
     Lie,
     Pair,
+    Proof,
     about,
     assert_agreement,
     before,
     client,
     leave_out,
     lying_server,
+    malleated,
+    proving,
     replace_by,
     server,
+    signed,
     twice,
 )
 from tests.vectors import curves
@@ -208,41 +212,20 @@ def test_n19_a_hybrid_client_takes_no_plain_exchange() -> None:
     assert pair.run().verdict() == ("client", Code.ILLEGAL_PARAMETER)
 
 
-def signing(label: bytes) -> Callable[[bytes], bytes]:
-    return lambda digest: SERVER.sign(label, digest)
-
-
-class Signer(ServerHandshake):
-    """A server whose proof is whatever a test makes of the transcript."""
-
-    make = staticmethod(signing(SERVER_LABEL))
-
-    def _send(self, level: int, message: bytes) -> None:
-        if message[0] == hello.IDENTITY_PROOF:
-            message = hello.encode_blob(hello.IDENTITY_PROOF, self.make(self._transcript.digest()))
-        super()._send(level, message)
-
-
-def malleated(digest: bytes) -> bytes:
-    proof = SERVER.sign(SERVER_LABEL, digest)
-    return proof[:36] + (int.from_bytes(proof[36:], "little") + curves.ORDER).to_bytes(32, "little")
-
-
 @pytest.mark.parametrize(
     ("make", "verdict"),
     [
-        (signing(SERVER_LABEL), ("", 0)),
-        (signing(CLIENT_LABEL), ("client", Code.BAD_PROOF)),
-        (signing(SERVER_LABEL + b"\x00"), ("client", Code.BAD_PROOF)),
-        (signing(b""), ("client", Code.BAD_PROOF)),
-        (lambda digest: MALLORY.sign(SERVER_LABEL, digest), ("client", Code.BAD_PROOF)),
-        (malleated, ("client", Code.BAD_PROOF)),
+        (signed(SERVER, SERVER_LABEL), ("", 0)),
+        (signed(SERVER, CLIENT_LABEL), ("client", Code.BAD_PROOF)),
+        (signed(SERVER, SERVER_LABEL + b"\x00"), ("client", Code.BAD_PROOF)),
+        (signed(SERVER, b""), ("client", Code.BAD_PROOF)),
+        (signed(MALLORY, SERVER_LABEL), ("client", Code.BAD_PROOF)),
+        (malleated(SERVER, SERVER_LABEL), ("client", Code.BAD_PROOF)),
     ],
     ids=["right", "n34 reflected label", "longer label", "no label", "another key", "n32 malleated"],
 )
-def test_only_the_right_signature_is_a_proof(make: Callable[[bytes], bytes], verdict: tuple[str, int]) -> None:
-    signer = type("Signing", (Signer,), {"make": staticmethod(make)})
-    assert Pair(client(), server(signer)).run().verdict() == verdict
+def test_only_the_right_signature_is_a_proof(make: Proof, verdict: tuple[str, int]) -> None:
+    assert Pair(client(), server(proving(ServerHandshake, make))).run().verdict() == verdict
 
 
 # --- edited on the way ---------------------------------------------------------------------------------------------

@@ -30,15 +30,19 @@ from tests.crypto.machines import (
     SCID,
     Lie,
     Pair,
+    Proof,
     about,
     assert_agreement,
     before,
     client,
     leave_out,
     lying_client,
+    malleated,
+    proving,
     replace_by,
     seeded,
     server,
+    signed,
     twice,
 )
 from tests.vectors import curves
@@ -324,35 +328,18 @@ def test_n31_a_client_of_small_order_is_refused(key: str) -> None:
     assert Pair(lying_client(lie, identity=ALICE), server()).run().verdict() == ("server", Code.BAD_IDENTITY)
 
 
-class Signer(ClientHandshake):
-    """A client whose proof is whatever a test makes of the transcript."""
-
-    make: Callable[[bytes], bytes]
-
-    def _send(self, level: int, message: bytes) -> None:
-        if message[0] == hello.IDENTITY_PROOF:
-            message = hello.encode_blob(hello.IDENTITY_PROOF, self.make(self._transcript.digest()))
-        super()._send(level, message)
-
-
-def malleated(digest: bytes) -> bytes:
-    proof = ALICE.sign(CLIENT_LABEL, digest)
-    return proof[:36] + (int.from_bytes(proof[36:], "little") + curves.ORDER).to_bytes(32, "little")
-
-
 @pytest.mark.parametrize(
     ("make", "verdict"),
     [
-        (lambda digest: ALICE.sign(CLIENT_LABEL, digest), ("", 0)),
-        (lambda digest: ALICE.sign(SERVER_LABEL, digest), ("server", Code.BAD_PROOF)),
-        (lambda digest: MALLORY.sign(CLIENT_LABEL, digest), ("server", Code.BAD_PROOF)),
-        (malleated, ("server", Code.BAD_PROOF)),
+        (signed(ALICE, CLIENT_LABEL), ("", 0)),
+        (signed(ALICE, SERVER_LABEL), ("server", Code.BAD_PROOF)),
+        (signed(MALLORY, CLIENT_LABEL), ("server", Code.BAD_PROOF)),
+        (malleated(ALICE, CLIENT_LABEL), ("server", Code.BAD_PROOF)),
     ],
     ids=["right", "n34 reflected label", "another key", "n32 malleated"],
 )
-def test_only_the_right_signature_is_a_proof(make: Callable[[bytes], bytes], verdict: tuple[str, int]) -> None:
-    signer = type("Signing", (Signer,), {"make": staticmethod(make)})
-    assert Pair(client(signer, identity=ALICE), server()).run().verdict() == verdict
+def test_only_the_right_signature_is_a_proof(make: Proof, verdict: tuple[str, int]) -> None:
+    assert Pair(client(proving(ClientHandshake, make), identity=ALICE), server()).run().verdict() == verdict
 
 
 def test_n34_the_servers_own_proof_sent_back_proves_nothing() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.transfer.ends import nothing_left as nothing_left
 from tests.transfer.ends import nothing_open
 
 
@@ -14,3 +17,11 @@ def all_closed() -> Iterator[None]:
     """Fails when files outlive the test."""
     with nothing_open():
         yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[int]:
+    """Descriptor of the test's directory."""
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)

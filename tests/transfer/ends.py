@@ -66,6 +66,13 @@ def nothing_open() -> Iterator[None]:
     until(lambda: _open_files() <= before)
 
 
+@pytest.fixture(scope="module")
+def nothing_left() -> Iterator[None]:
+    """`nothing_open` around the tests of a module together, for what is shared or takes its time to close."""
+    with nothing_open():
+        yield
+
+
 class SmallDisk:
     """A file system of its own, of so many kilobytes, at `path`. For root only; skips the test when it cannot be.
 

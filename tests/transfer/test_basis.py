@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from jsp.transfer.basis import Basis
 from jsp.transfer.chunks import CHUNK, CHUNKS_AIM, HASH_SIZE, hash_chunk
 from jsp.transfer.names import temporary_name
 from jsp.transfer.partial import BusyError, open_partial
-from tests.transfer.ends import nothing_open
 
 NAME = b"file"
 CONTENT = random.Random(1).randbytes(3 * CHUNK + 7)
@@ -22,18 +21,7 @@ SIZE = len(CONTENT)
 HASHES = [hash_chunk(CONTENT[at : at + CHUNK]) for at in range(0, SIZE, CHUNK)]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_open() -> Iterator[None]:
-    with nothing_open():
-        yield
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[int]:
-    """Descriptor of the directory."""
-    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    yield fd
-    os.close(fd)
+pytestmark = pytest.mark.usefixtures("all_closed")
 
 
 @pytest.fixture(params=["older", "unfinished"])

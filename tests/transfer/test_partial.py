@@ -19,24 +19,12 @@ import pytest
 from jsp.transfer import partial
 from jsp.transfer.names import NAME_MAX, temporary_name
 from jsp.transfer.partial import BusyError, create_partial, file_state, open_partial
-from tests.transfer.ends import nothing_open
 
 NAME = b"file"
 OPENERS = [open_partial, create_partial]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_open() -> Iterator[None]:
-    with nothing_open():
-        yield
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[int]:
-    """Descriptor of the directory."""
-    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    yield fd
-    os.close(fd)
+pytestmark = pytest.mark.usefixtures("all_closed")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,13 @@ import jsp
 from jsp.transfer import Problem, Report, handler, pull, push, sender
 from jsp.transfer.chunks import CHUNK
 from tests.net.support import OTHER
-from tests.transfer.ends import Log, both_ways, nothing_open, pull_contents, served
+from tests.transfer.ends import Log, both_ways, pull_contents, served
 from tests.transfer.trees import OLD, TIME, assert_same, facts, identities, make_tree, write
 
 Copy = Callable[..., Report]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left() -> Iterator[None]:
-    with nothing_open():
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture

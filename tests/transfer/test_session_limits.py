@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,10 @@ from jsp.transfer.channel import Channel
 from jsp.transfer.chunks import CHUNK, hash_chunk
 from jsp.transfer.entries import Enter, Entry, File, Leave, Link, pack_entries
 from tests.net.support import leftovers, until
-from tests.transfer.ends import Log, SmallDisk, nothing_open, pull_contents, push_contents, served
+from tests.transfer.ends import Log, SmallDisk, pull_contents, push_contents, served
 from tests.transfer.trees import TIME, assert_same, facts, identities, make_tree, missing, write
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left() -> Iterator[None]:
-    with nothing_open():
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture
