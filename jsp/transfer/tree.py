@@ -102,27 +102,23 @@ def open_directory(path: bytes | str) -> int:
 
 def open_below(root: int, names: tuple[bytes, ...]) -> int:
     """A descriptor of the directory `names` below the descriptor `root`; the caller's to close."""
-    fd = os.dup(root)
-    try:
-        for name in names:
-            below = os.open(name, _OPEN_DIRECTORY, dir_fd=fd)
-            os.close(fd)
-            fd = below
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    return _below(root, names, make=False)
 
 
 def make_below(root: int, names: tuple[bytes, ...]) -> int:
     """Like `open_below`, making the directories that are not there."""
+    return _below(root, names, make=True)
+
+
+def _below(root: int, names: tuple[bytes, ...], make: bool) -> int:
     fd = os.dup(root)
     try:
         for name in names:
-            try:
-                os.mkdir(name, 0o777, dir_fd=fd)
-            except FileExistsError:
-                pass
+            if make:
+                try:
+                    os.mkdir(name, 0o777, dir_fd=fd)
+                except FileExistsError:
+                    pass
             below = os.open(name, _OPEN_DIRECTORY, dir_fd=fd)
             os.close(fd)
             fd = below

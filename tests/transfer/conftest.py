@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.net.support import leftovers, until
 from tests.transfer.ends import nothing_left as nothing_left
 from tests.transfer.ends import nothing_open
 
@@ -25,3 +26,11 @@ def folder(tmp_path: Path) -> Iterator[int]:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     yield fd
     os.close(fd)
+
+
+@pytest.fixture(scope="module")
+def no_greenlets_left() -> Iterator[None]:
+    """Fails when greenlets or sockets outlive the tests of a module."""
+    before = leftovers()
+    yield
+    until(lambda: leftovers() <= before)

@@ -18,14 +18,9 @@ from jsp.transfer import frames
 from jsp.transfer.channel import Channel
 from jsp.transfer.chunks import CHUNK
 from jsp.transfer.errors import BadFrame, PeerGaveUp
-from tests.net.support import IDENTITY, LOOPBACK, leftovers, until
+from tests.net.support import IDENTITY, LOOPBACK, until
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left() -> Iterator[None]:
-    before = leftovers()
-    yield
-    until(lambda: leftovers() <= before)
+pytestmark = pytest.mark.usefixtures("no_greenlets_left")
 
 
 class Ends(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import gevent
 import pytest
@@ -11,14 +11,9 @@ from gevent.event import Event
 
 from jsp.transfer.crew import together
 from jsp.transfer.threads import run
-from tests.net.support import leftovers, until
+from tests.net.support import until
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _nothing_left() -> Iterator[None]:
-    before = leftovers()
-    yield
-    until(lambda: leftovers() <= before)
+pytestmark = pytest.mark.usefixtures("no_greenlets_left")
 
 
 class Waiter:
