@@ -39,6 +39,8 @@ class Config:
     "The same for one stream, to begin with; it grows with use."
     stream_window_max: int = 16 * MIB
     "The most one stream's window grows to: 1 Gbit/s over 128 ms."
+    memory_limit: int = 512 * MIB
+    "Bytes a server's connections may hold unread together; above it one that holds more than its share is closed."
     send_buffer: int = MIB
     "Bytes written to one stream (or queued as messages) and not yet sent, before writing blocks."
     max_streams: int = 100
@@ -81,6 +83,7 @@ class Config:
         _check(size is None or 1200 <= size <= 65_507, "max_datagram_size: 1200 to 65507 bytes")
         _check(64 * KIB <= self.receive_window <= 1 << 40, "receive_window: 64 KiB or more")
         _check(16 * KIB <= self.stream_window <= self.stream_window_max, "stream_window: 16 KiB to stream_window_max")
+        _check(self.memory_limit >= self.receive_window, "memory_limit: at least receive_window")
         # A message that could not be held whole would never be read, and its credit never come back.
         _check(self.max_message <= self.receive_window - 64, "max_message: at most receive_window less 64 bytes")
         _check(self.max_message > 0, "max_message: above 0")

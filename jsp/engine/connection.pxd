@@ -2,7 +2,7 @@
 import cython
 from jsp.engine.builder cimport Train
 from jsp.engine.control cimport Control
-from jsp.engine.flow cimport ReceiveWindow, SendCredit
+from jsp.engine.flow cimport ConnectionWindow, ReceiveWindow, SendCredit
 from jsp.engine.key_phases cimport KeyPhases
 from jsp.engine.lifecycle cimport Lifecycle
 from jsp.engine.path cimport Path

@@ -23,7 +23,7 @@ from jsp.engine.builder import Train
 from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.control import Control
 from jsp.engine.events import Closed, Endpoint, Event, MessagesWritable, Received, Transmit
-from jsp.engine.flow import ReceiveWindow, SendCredit
+from jsp.engine.flow import ConnectionWindow, Memory, SendCredit
 from jsp.engine.key_phases import KeyPhases
 from jsp.engine.keying import Keying
 from jsp.engine.lifecycle import Lifecycle
@@ -57,6 +57,7 @@ class Host(Protocol):
     train: Train
     reader: Reader
     stream_frame: frames.StreamFrame
+    memory: Memory
     cid_size: int
 
     def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
@@ -135,7 +136,7 @@ class ConnectionCore:
         self._control_tokens = float(LIMITS.control_burst)
 
         self.credit = SendCredit(0)
-        self.window = ReceiveWindow(config.receive_window, config.receive_window)
+        self.window = ConnectionWindow(config.receive_window, host.memory)
         self.scheduler = Scheduler()
         self.control = Control(self.credit, self.window, self.scheduler, self.events)
         self.streams = StreamTable(self.server, config, self.credit, self.window, self.scheduler, self.events)
@@ -471,6 +472,7 @@ class ConnectionCore:
     def _forget(self) -> None:
         for path in self.paths.values():
             path.local_cids.close()
+        self.window.release()
         self._host.watch_reset_tokens(self, set())
         self.keying = None
         self.early.clear()

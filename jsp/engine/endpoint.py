@@ -21,6 +21,7 @@ from jsp.engine.bucket import TokenBucket
 from jsp.engine.builder import Train
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import Closed, Endpoint, Received, Transmit
+from jsp.engine.flow import Memory
 from jsp.engine.states import Moved, State
 from jsp.errors import BadPacket, Code
 from jsp.wire.buffer import PacketBuffer, Reader
@@ -76,6 +77,7 @@ class EndpointCore:
         self.train = Train()
         self.reader = Reader()
         self.stream_frame = StreamFrame()
+        self.memory = Memory(config.memory_limit)
         self.cid_size = config.connection_id_size
         self._entropy = entropy
         self._scratch = PacketBuffer()

@@ -28,3 +28,17 @@ cdef class ReceiveWindow:
     cpdef long long held(self) except? -1
     cpdef long long advance(self, double now, double smoothed_rtt) except? -1
     cpdef on_lost(self)
+
+
+cdef class Memory:
+    cdef public long long held
+    cdef public long long limit
+    cdef public long long sharers
+
+
+cdef class ConnectionWindow(ReceiveWindow):
+    cdef Memory _memory
+
+    cpdef on_received(self, long long size)
+    cpdef bint on_read(self, long long size) except? -1
+    cpdef release(self)

@@ -120,3 +120,55 @@ class ReceiveWindow:
     def on_lost(self) -> None:
         """The frame that told the limit was lost."""
         self.update_due = True
+
+
+class Memory:
+    """What the connections of an endpoint hold together, received and not yet read.
+
+    Attributes:
+        limit: how many bytes that should be.
+        held: how many it is.
+        sharers: the connections.
+    """
+
+    __slots__ = ("held", "limit", "sharers")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        self.sharers = 0
+
+
+class ConnectionWindow(ReceiveWindow):
+    """The window of a connection as a whole, which counts for the memory of the endpoint.
+
+    Above its limit a connection may hold its share of it and no more: whoever fills the memory ends, and not who
+    comes when it is full. So no more than twice the limit is ever held.
+    """
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, window: int, memory: Memory) -> None:
+        super().__init__(window, window)
+        self._memory: Memory | None = memory
+        memory.sharers += 1
+
+    def on_received(self, size: int) -> None:
+        ReceiveWindow.on_received(self, size)
+        memory = self._memory
+        if memory is not None:
+            memory.held += size
+            if memory.held > memory.limit and self.held() * memory.sharers > memory.limit:
+                raise ProtocolViolation(Code.EXCESSIVE_LOAD, "more unread data than this endpoint has room for")
+
+    def on_read(self, size: int) -> bool:
+        if self._memory is not None:
+            self._memory.held -= size
+        return ReceiveWindow.on_read(self, size)
+
+    def release(self) -> None:
+        """The connection is over: what it still holds is its owner's affair. Harmless when it was called before."""
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            memory.held -= self.held()
+            memory.sharers -= 1

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsp.config import LIMITS
-from jsp.engine.flow import ReceiveWindow, SendCredit
+from jsp.config import KIB, LIMITS, Config
+from jsp.engine.flow import ConnectionWindow, Memory, ReceiveWindow, SendCredit
 from jsp.errors import Code, ProtocolViolation
 from tests.profiles import examples
+from tests.sim.world import World, confirmed_peer, connected
 
 RTT = 0.1
 
@@ -200,3 +201,53 @@ def test_everything_gets_through_and_never_more_than_a_window_is_held(
             else:
                 credit.raise_to(limit)
     assert (credit.used, read, window.held()) == (total, total, 0)
+
+
+# --- all connections of an endpoint together -----------------------------------------------------------------------
+
+
+def test_above_the_memory_limit_a_share_is_left_to_each() -> None:
+    memory = Memory(300)
+    first, second, third = (ConnectionWindow(200, memory) for _ in range(3))
+    first.on_received(200)
+    second.on_received(100)
+    third.on_received(100)
+    assert memory.held == 400, "who holds no more than its share goes on"
+    with pytest.raises(ProtocolViolation) as caught:
+        third.on_received(1)
+    assert caught.value.code == Code.EXCESSIVE_LOAD
+    first.on_read(150)
+    third.on_received(1)
+    assert memory.held == 252
+
+
+def test_what_a_connection_held_is_free_when_it_is_over() -> None:
+    memory = Memory(300)
+    first, second = (ConnectionWindow(200, memory) for _ in range(2))
+    first.on_received(200)
+    second.on_received(50)
+    for _ in range(2):
+        first.release()
+    assert (memory.held, memory.sharers) == (50, 1)
+    first.on_read(200)
+    assert memory.held == 50, "reading on afterwards gives nothing back twice"
+
+
+def test_a_server_closes_who_fills_its_memory_and_no_other() -> None:
+    world = World()
+    config = Config(receive_window=128 * KIB, stream_window=128 * KIB, max_message=KIB, memory_limit=256 * KIB)
+    client, server, first, _ = connected(world, server_config=config)
+    ends = [first] + [client.connect() for _ in range(2)]
+    peers = [confirmed_peer(world, end, server) for end in ends]
+    for end, size in zip(ends, (128, 128, 20), strict=True):
+        end.open_stream().send.write(bytes(size * KIB))
+        client.flush(end)
+        world.run_for(2.0)
+    assert server.core.memory.held == 276 * KIB
+    assert not any(peer.is_closed() for peer in peers)
+    ends[2].open_stream().send.write(bytes(100 * KIB))
+    client.flush(ends[2])
+    world.run_for(2.0)
+    assert [peer.is_closed() for peer in peers] == [False, False, True]
+    assert peers[2].lifecycle.closed.code == Code.EXCESSIVE_LOAD
+    assert (server.core.memory.held, server.core.memory.sharers) == (256 * KIB, 2)

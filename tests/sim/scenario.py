@@ -139,3 +139,4 @@ def finish(world: World, client: Node, server: Node, c, s, rng: random.Random) -
     for core, end in ((client.core, c), (server.core, s)):
         assert end not in core.connections
         assert all(route[0] is not end for route in core._routes.values())
+        assert (core.memory.held, core.memory.sharers) == (0, len(core.connections))
