@@ -62,6 +62,11 @@ def code_name(code: int) -> str:
         return f"code {code:#x}"
 
 
+def escaped(text: str, kept: str = "") -> str:
+    """`text` for a terminal or a log, where others chose the words: what does not print is escaped, unless `kept`."""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
 class Error(Exception):
     """Root of the project's own exceptions."""
 

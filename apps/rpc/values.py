@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from jsp.errors import escaped
+
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.S)
 
 
@@ -79,4 +81,4 @@ def _key(key: Any) -> str:
 
 def printable(text: str) -> str:
     """`text` without what would make a terminal do things; lines and tabs are kept."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return escaped(text, kept="\n\t")

@@ -9,9 +9,8 @@ from jsp.crypto.protection import OpenKeys, SealKeys
 from jsp.crypto.suites import SEAL_BYTES_LIMIT
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.path import Path
+from jsp.engine.timers import NEVER
 from jsp.errors import Code, ProtocolViolation
-
-NEVER = float("inf")
 
 # However little is sent: whoever steals the keys of today has an hour of the connection, not all of it.
 _LIFETIME_S = 3600.0

@@ -19,12 +19,11 @@ from jsp.engine.builder import Train
 from jsp.engine.flow import SendCredit
 from jsp.engine.message import BestEffort, Mode, PartiallyReliable
 from jsp.engine.scheduler import DEFAULT_URGENCY, Scheduler
+from jsp.engine.timers import NEVER
 from jsp.wire import frames
 from jsp.wire.buffer import varint_size
 from jsp.wire.frames import push_frame
 from jsp.wire.ranges import RangeSet
-
-NEVER = float("inf")
 
 _MESSAGE = frames.MESSAGE
 _LEN = frames.MESSAGE_LEN

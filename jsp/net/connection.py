@@ -32,6 +32,7 @@ from jsp.engine.events import (
 )
 from jsp.engine.message import RELIABLE, Message, Mode
 from jsp.engine.states import Moved, State
+from jsp.engine.timers import NEVER
 from jsp.errors import (
     Code,
     ConnectionClosed,
@@ -49,8 +50,6 @@ from jsp.net.waiting import Signal
 
 if TYPE_CHECKING:
     from jsp.net.endpoint import Endpoint
-
-NEVER = float("inf")
 
 
 class Connection:

@@ -20,6 +20,7 @@ from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
 from jsp.engine.events import Endpoint as Address
 from jsp.engine.events import Received, Transmit
+from jsp.engine.timers import NEVER
 from jsp.errors import Code
 from jsp.net import clock
 from jsp.net.connection import Connection
@@ -27,8 +28,6 @@ from jsp.net.udp import UdpSocket
 from jsp.wire.buffer import PacketBuffer
 
 log = logging.getLogger("jsp")
-
-NEVER = float("inf")
 
 # Batches taken off the socket before others have a turn.
 _BATCHES = 8

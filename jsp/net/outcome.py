@@ -14,6 +14,7 @@ from jsp.errors import (
     ConnectTimeout,
     UnknownPeer,
     code_name,
+    escaped,
 )
 
 _MEANING = {
@@ -41,14 +42,9 @@ def closed_error(core: ConnectionCore, refusal: str = "") -> ConnectionClosed:
     return kind(refusal or text, closed.code, closed.reason, closed.by_peer, closed.application)
 
 
-def _printable(text: str) -> str:
-    """The peer chose the words, and errors are printed on terminals and into logs."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _describe(closed: Closed, made: bool) -> tuple[type[ConnectionClosed], str]:
     who = "the peer" if closed.by_peer else "this side"
-    reason = _printable(closed.reason)
+    reason = escaped(closed.reason)
     if closed.application:
         words = f": {reason}" if reason else ""
         return ConnectionClosed, f"the connection was closed by {who} (code {closed.code}){words}"

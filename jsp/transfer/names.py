@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 
+from jsp.errors import escaped
 from jsp.transfer.errors import BadFrame
 
 # What Linux file systems take for one component, and for the target of a symbolic link (limits.h).
@@ -75,7 +76,4 @@ def is_temporary(name: bytes) -> bool:
 
 def display(path: bytes) -> str:
     """`path` for people: what is not UTF-8, or would move the cursor of a terminal, is escaped."""
-    text = path.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return escaped(path.decode("utf-8", "backslashreplace"))
