@@ -12,11 +12,10 @@ import stat
 from jsp.transfer.chunks import chunk_count, chunk_length, chunk_size, hash_chunk
 from jsp.transfer.names import temporary_name
 from jsp.transfer.partial import FileState, file_state, open_partial
+from jsp.transfer.tree import OPEN_FILE
 
 # Hashed at once: tens of milliseconds in a thread.
 HASHED_MAX = 16 << 20
-
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Basis:
@@ -77,7 +76,7 @@ class Basis:
     def _open(self, directory: int, name: bytes) -> int:
         if self.unfinished and not self._dry_run:
             return open_partial(directory, name)
-        fd = os.open(temporary_name(name) if self.unfinished else name, _OPEN, dir_fd=directory)
+        fd = os.open(temporary_name(name) if self.unfinished else name, OPEN_FILE, dir_fd=directory)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError("not a regular file")

@@ -20,9 +20,7 @@ from jsp.transfer.names import temporary_name
 from jsp.transfer.partial import BusyError
 from jsp.transfer.report import Problem
 from jsp.transfer.target import FILE_MODE, OWNER_MODE, Incoming, TargetDirectory, check_disk
-from jsp.transfer.tree import Tree
-
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+from jsp.transfer.tree import OPEN_FILE, Tree
 
 
 @dataclass(slots=True)
@@ -165,7 +163,7 @@ class Decider:
         if stat.S_IMODE(status.st_mode) == mode or self._dry_run:
             return True
         try:
-            file = os.open(incoming.entry.name, _OPEN, dir_fd=fd)
+            file = os.open(incoming.entry.name, OPEN_FILE, dir_fd=fd)
         except OSError:
             return False
         try:

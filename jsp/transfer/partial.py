@@ -51,19 +51,8 @@ def open_partial(directory: int, name: bytes) -> int:
     temporary = temporary_name(name)
     for _ in range(_ATTEMPTS):
         fd = _open_or_create(directory, temporary)
-        if fd is None:
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_current(fd, directory, temporary):
-                return fd
-        except BlockingIOError:
-            os.close(fd)
-            raise BusyError from None
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
+        if fd is not None and _lock(fd, directory, temporary):
+            return fd
     raise OSError(f"{temporary!r} is in the way")
 
 
@@ -89,6 +78,23 @@ def _open_or_create(directory: int, temporary: bytes) -> int | None:
     return None
 
 
+def _lock(fd: int, directory: int, temporary: bytes) -> bool:
+    """Lock an open file; False when its name means another by now. Closed unless True.
+
+    Raises BusyError while another transfer has the lock, OSError when there are none.
+    """
+    locked = False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = _is_current(fd, directory, temporary)
+    except BlockingIOError:
+        raise BusyError from None
+    finally:
+        if not locked:
+            os.close(fd)
+    return locked
+
+
 def _is_current(fd: int, directory: int, temporary: bytes) -> bool:
     """Whether the name still means the file that was opened: the one who had the lock before may have renamed it."""
     try:
@@ -106,13 +112,6 @@ def create_partial(directory: int, name: bytes) -> int | None:
     except FileExistsError:
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_current(fd, directory, temporary):
-            return fd
-    except BlockingIOError:
-        pass
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
+        return fd if _lock(fd, directory, temporary) else None
+    except BusyError:
+        return None

@@ -27,10 +27,7 @@ from jsp.transfer.chunks import (
     is_zero,
 )
 from jsp.transfer.report import Problem
-from jsp.transfer.tree import Node, Tree
-
-# A file may be replaced by a pipe after the walk: opening it must not wait for a writer.
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+from jsp.transfer.tree import OPEN_FILE, Node, Tree
 
 # One batch: as much data as makes a chunk, or this many files. What is not sent is only read, so more of that fits.
 _BATCH_FILES = 64
@@ -164,7 +161,7 @@ class Reader:
             self._give_up(outgoing, batch, error.strerror or str(error))
 
     def _open_file(self, outgoing: Outgoing) -> tuple[int, os.stat_result]:
-        fd = os.open(outgoing.name, _OPEN, dir_fd=self._tree.directory(outgoing.node))
+        fd = os.open(outgoing.name, OPEN_FILE, dir_fd=self._tree.directory(outgoing.node))
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_size <= SIZE_MAX:
             return fd, status

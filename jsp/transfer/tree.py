@@ -13,6 +13,9 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 
+# For a file: it may be replaced by a pipe after it was looked at, and opening it must not wait for a writer.
+OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # A walk goes from a directory to its parent or a neighbour; more than these few save nothing.
