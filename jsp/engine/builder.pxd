@@ -1,5 +1,6 @@
 # C types of builder.py.
 import cython
+cimport jsp.wire.memory as memory
 from jsp.crypto.protection cimport SealKeys
 from jsp.recovery.sent cimport SentRun
 from jsp.wire.buffer cimport PacketBuffer, Writer
@@ -40,7 +41,9 @@ cdef class Train(Writer):
         self, SealKeys keys, bytes cid, long long number, long long number_size, long long datagram, long long limit,
         double now
     )
-    @cython.locals(start=cython.longlong, at=cython.longlong, number=cython.longlong)
+    @cython.locals(
+        start=cython.longlong, at=cython.longlong, number=cython.longlong, buffer=bytearray, prefix=bytes,
+    )
     cpdef bint _open_packet(self) except? -1
     cpdef note(self, owner, a, b)
     cpdef note_quietly(self, owner, a, b)
@@ -51,7 +54,7 @@ cdef class Train(Writer):
     cpdef bint advance(self) except? -1
     @cython.locals(start=cython.longlong, pos=cython.longlong, least=cython.longlong, size=cython.longlong)
     cpdef bint _finish(self) except? -1
-    @cython.locals(run=SentRun, step=cython.longlong)
+    @cython.locals(run=SentRun, step=cython.longlong, owner=object)
     cpdef _record(self, long long size)
     cpdef _end_run(self)
     @cython.locals(stop=cython.longlong)

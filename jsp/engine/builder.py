@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsp.wire.memory as memory
 from jsp.crypto.protection import BATCH_MAX, SealKeys
 from jsp.recovery.sent import Owner, SentRun, Token
 from jsp.wire.buffer import DATAGRAM_MAX, PacketBuffer, Writer
@@ -96,13 +97,13 @@ class Train(Writer):
         buffer = self.buffer
         prefix = self._prefix
         at = start + len(prefix)
-        buffer[start:at] = prefix
+        memory.copy(buffer, start, prefix, 0, len(prefix))
         number = self._number
         if self._number_size == 2:
             buffer[at] = (number >> 8) & 255
             buffer[at + 1] = number & 255
         else:
-            buffer[at : at + 4] = (number & 0xFFFFFFFF).to_bytes(4, "big")
+            memory.put_u32(buffer, at, number)
         self.pos = start + self._header_size
         self.end = start + self._segment - _TAG
         self._owner = None

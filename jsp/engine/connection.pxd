@@ -13,7 +13,7 @@ from jsp.engine.stats cimport Counters
 from jsp.engine.streams cimport Stream, StreamTable
 from jsp.engine.timers cimport TimerTable
 from jsp.wire.buffer cimport PacketBuffer, Reader
-from jsp.wire.frames cimport StreamFrame
+from jsp.wire.frames cimport MessageFrame, StreamFrame
 from jsp.wire.packet cimport LongHeader
 
 cdef double _ROTATE_AFTER_S
@@ -54,6 +54,7 @@ cdef class ConnectionCore:
     cdef public bint server
     cdef public object server_name
     cdef public StreamFrame stream_frame
+    cdef public MessageFrame message_frame
     cdef public StreamTable streams
     cdef public TimerTable timers
     cdef public bytes token
@@ -84,8 +85,8 @@ cdef class ConnectionCore:
     @cython.locals(size=cython.longlong)
     cpdef long long read_into(self, Stream stream, target) except? -1
     cpdef set_urgency(self, Stream stream, long long urgency)
-    cpdef bint has_output(self) except? -1
     cpdef bint is_closed(self) except? -1
+    cpdef bint has_credit_to_tell(self) except? -1
     @cython.locals(path=Path)
     cpdef bint has_frames(self) except? -1
     cpdef on_heard(self, double now, long long packets)

@@ -57,6 +57,7 @@ class Host(Protocol):
     train: Train
     reader: Reader
     stream_frame: frames.StreamFrame
+    message_frame: frames.MessageFrame
     memory: Memory
     cid_size: int
 
@@ -85,7 +86,7 @@ class ConnectionCore:
     __slots__ = (
         "_control_tokens", "_host", "cid_size", "config", "confirmed", "control", "counters", "credit",
         "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard", "last_sent",
-        "lifecycle", "local_params", "negotiated", "original_dcid", "paths",
+        "lifecycle", "local_params", "message_frame", "negotiated", "original_dcid", "paths",
         "peer_cid_limit", "peer_id", "protocol", "reader", "recv_messages", "remote_params", "scheduler", "scid",
         "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "window",
         "__weakref__",
@@ -115,7 +116,8 @@ class ConnectionCore:
         self.original_dcid = odcid
         self._host = host
         self.cid_size = host.cid_size
-        self.train, self.reader, self.stream_frame = host.train, host.reader, host.stream_frame
+        self.train, self.reader = host.train, host.reader
+        self.stream_frame, self.message_frame = host.stream_frame, host.message_frame
         self.events: deque[Event] = deque()
         self.lifecycle = Lifecycle(self.events)
         self.timers = TimerTable()
@@ -332,15 +334,15 @@ class ConnectionCore:
         if waiting:
             self.scheduler.add(send)
 
-    def has_output(self) -> bool:
-        """Whether anything waits to be sent (which congestion control may still hold back)."""
-        return bool(self.lifecycle.close_due) or bool(self.scheduler) or self.has_frames()
-
     # --- what inbound and outbound report --------------------------------------------------------------------
 
     def is_closed(self) -> bool:
         """Whether the connection is over, but for telling the peer."""
         return self.lifecycle.is_closed()
+
+    def has_credit_to_tell(self) -> bool:
+        """Whether what was read makes an update of credit due: all that reading brings about."""
+        return self.window.update_due or bool(self.streams.control)
 
     def has_frames(self) -> bool:
         """Whether control frames wait to be sent."""

@@ -25,7 +25,7 @@ from jsp.engine.flow import Memory
 from jsp.engine.states import Moved, State
 from jsp.errors import BadPacket, Code
 from jsp.wire.buffer import PacketBuffer, Reader
-from jsp.wire.frames import RESET_TOKEN_SIZE, StreamFrame
+from jsp.wire.frames import RESET_TOKEN_SIZE, MessageFrame, StreamFrame
 from jsp.wire.packet import (
     INITIAL_DATAGRAM_MIN,
     INITIAL_DCID_MIN,
@@ -77,6 +77,7 @@ class EndpointCore:
         self.train = Train()
         self.reader = Reader()
         self.stream_frame = StreamFrame()
+        self.message_frame = MessageFrame()
         self.memory = Memory(config.memory_limit)
         self.cid_size = config.connection_id_size
         self._entropy = entropy

@@ -1,8 +1,12 @@
 # C types of inbound.py.
 import cython
 cimport jsp.wire.frames as frames
+from jsp.crypto.protection cimport OpenKeys
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.path cimport Path
+from jsp.engine.recv_messages cimport RecvMessages
+from jsp.recovery.acks cimport AckTracker
+from jsp.recovery.loss cimport PacketSpace
 from jsp.wire.buffer cimport PacketBuffer, Reader
 from jsp.wire.frames cimport Ack, MessageFrame, StreamFrame
 from jsp.wire.packet cimport LongHeader
@@ -22,14 +26,10 @@ cdef bytes _PERMITTED
 @cython.locals(
     number_at=cython.longlong, largest=cython.longlong, eliciting=cython.longlong, fresh=cython.longlong,
     packets=cython.longlong, number=cython.longlong, body=cython.longlong, stop=cython.longlong,
-    found=cython.longlong,
-
-
+    found=cython.longlong, keys=OpenKeys, acks=AckTracker, opened=list, data=bytearray, moved=cython.bint,
 )
 cpdef receive_short(
     ConnectionCore conn, double now, PacketBuffer slots, long long start, long long end, received, Path path
-
-
 )
 @cython.locals(stop=cython.longlong)
 cpdef _keep_early(ConnectionCore conn, bytearray data, long long start, long long end, received)
@@ -43,8 +43,10 @@ cpdef long long walk(
 ) except? -1
 @cython.locals(pos=cython.longlong, end=cython.longlong)
 cpdef _skip_padding(Reader reader)
-cpdef _on_ack(ConnectionCore conn, Path path, long long level, ack, double now)
-cpdef _on_message(ConnectionCore conn, frame, bytearray data, double now)
+@cython.locals(acked_path=Path, space=PacketSpace)
+cpdef _on_ack(ConnectionCore conn, Path path, long long level, Ack ack, double now)
+@cython.locals(messages=RecvMessages, frame=MessageFrame)
+cpdef _on_message(ConnectionCore conn, Reader reader, long long kind, double now)
 cpdef _on_ping(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
 @cython.locals(offset=cython.longlong, start=cython.longlong, stop=cython.longlong)
 cpdef _on_crypto(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)

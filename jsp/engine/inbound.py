@@ -171,7 +171,7 @@ def walk(
                 _on_ack(conn, path, level, frames.parse_ack(reader, kind == _ACK_ECN), now)
                 found |= NOT_PROBING
             elif kind >= _MESSAGE:
-                _on_message(conn, frames.parse_message(reader, kind), data, now)
+                _on_message(conn, reader, kind, now)
                 found |= ELICITING | NOT_PROBING
             elif kind == _PADDING:
                 _skip_padding(reader)
@@ -201,7 +201,7 @@ def _skip_padding(reader: Reader) -> None:
 
 
 def _on_ack(conn: ConnectionCore, path: Path, level: int, ack: frames.Ack, now: float) -> None:
-    if level == APPLICATION:
+    if level == _APPLICATION:
         acked_path = conn.paths.get(ack.path_id)
         if acked_path is None:
             return  # abandoned meanwhile
@@ -214,9 +214,11 @@ def _on_ack(conn: ConnectionCore, path: Path, level: int, ack: frames.Ack, now: 
         conn.streams.settle_done()
 
 
-def _on_message(conn: ConnectionCore, frame: frames.MessageFrame, data: bytearray, now: float) -> None:
+def _on_message(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> None:
     messages = conn.recv_messages
-    if messages.on_message(frame, data, now) and not messages.signalled:
+    frame = conn.message_frame
+    frames.parse_message(reader, kind, frame)
+    if messages.on_message(frame, reader.data, now) and not messages.signalled:
         messages.signalled = True
         conn.events.append(MessagesReadable())
 

@@ -1,6 +1,8 @@
 # C types of lifecycle.py.
 
-cdef tuple _OVER
+cdef object _CLOSING
+cdef object _DRAINING
+cdef object _CLOSED
 
 
 cdef class Lifecycle:

@@ -31,7 +31,9 @@ _PUBLIC: dict[int, Code] = {
 }
 
 # Asked for every packet, and looking members up in their class is slow.
-_OVER = (State.CLOSING, State.DRAINING, State.CLOSED)
+_CLOSING = State.CLOSING
+_DRAINING = State.DRAINING
+_CLOSED = State.CLOSED
 
 
 class Lifecycle:
@@ -54,7 +56,8 @@ class Lifecycle:
 
     def is_closed(self) -> bool:
         """Whether nothing is sent or taken any more but CLOSE."""
-        return self.state in _OVER
+        state = self.state
+        return state is _CLOSING or state is _DRAINING or state is _CLOSED
 
     def confirm(self) -> None:
         """The handshake is over."""

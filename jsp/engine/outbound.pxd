@@ -1,9 +1,14 @@
 # C types of outbound.py.
 import cython
-from jsp.crypto.protection cimport LongKeys
+cimport jsp.wire.frames as frames
+cimport jsp.wire.packet as packet
+from jsp.crypto.protection cimport LongKeys, SealKeys
 from jsp.engine.builder cimport Train
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.path cimport Challenge, Path
+from jsp.recovery.acks cimport AckTracker
+from jsp.recovery.loss cimport LossDetector, PacketSpace
+from jsp.recovery.sent cimport SentRun
 
 cdef long long _PROBE_MIN
 cdef long long _RANGES_MANY
@@ -15,19 +20,28 @@ cpdef long long _header_size(ConnectionCore conn, Path path, long long level) ex
 @cython.locals(eliciting=cython.longlong)
 cpdef tuple _handshake_payload(ConnectionCore conn, level, long long room, double now)
 @cython.locals(eliciting=cython.longlong)
-cpdef bytes _seal_handshake(ConnectionCore conn, Path path, tuple packet, double now)
+cpdef bytes _seal_handshake(ConnectionCore conn, Path path, tuple built, double now)
 @cython.locals(number=cython.longlong)
 cpdef bytes _seal_long(ConnectionCore conn, Path path, level, LongKeys keys, bytearray payload)
-@cython.locals(limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong)
+@cython.locals(
+    limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong,
+    space=PacketSpace, recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
+    run=SentRun,
+)
 cpdef _train(ConnectionCore conn, Path path, double now)
 cpdef _fill(ConnectionCore conn, Path path, Train train, double now, bint wants)
+@cython.locals(acks=AckTracker, starts=list, stops=list)
 cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now)
+@cython.locals(other=Path)
 cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
-@cython.locals(allowed=cython.longlong)
+@cython.locals(allowed=cython.longlong, budget=cython.longlong, recovery=LossDetector)
 cpdef long long _allowance(ConnectionCore conn, Path path, double now) except? -1
 cpdef _path_probe(ConnectionCore conn, Path path, double now)
 cpdef _challenge(ConnectionCore conn, Path path, Challenge challenge, double now)
-@cython.locals(size=cython.longlong, number=cython.longlong, total=cython.longlong)
+@cython.locals(
+    size=cython.longlong, number=cython.longlong, total=cython.longlong, size_of_number=cython.longlong,
+    keys=SealKeys, train=Train, space=PacketSpace,
+)
 cpdef _probe(ConnectionCore conn, Path path, long long kind, bytes data, tuple address, long long limit, double now)
 @cython.locals(number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong)
 cpdef _next_close(ConnectionCore conn, double now)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jsp.wire.frames as frames
+import jsp.wire.packet as packet
 from jsp.crypto.protection import LongKeys
 from jsp.engine import establish
 from jsp.engine.events import Transmit
@@ -16,16 +18,14 @@ from jsp.engine.keying import HandshakeLevel
 from jsp.engine.path import Challenge, Path
 from jsp.engine.timers import PACING, PATH
 from jsp.recovery.sent import SentRun, Token
-from jsp.wire import frames
 from jsp.wire.buffer import Writer
-from jsp.wire.frames import HANDSHAKE, INITIAL, push_ack, push_close, push_path
+from jsp.wire.frames import HANDSHAKE, INITIAL
 from jsp.wire.packet import (
     INITIAL_DATAGRAM_MIN,
     TAG_SIZE,
     TYPE_HANDSHAKE,
     TYPE_INITIAL,
     encode_long_header,
-    number_size,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _handshake_datagram(conn: ConnectionCore, now: float) -> Transmit | None:
         missing = min(INITIAL_DATAGRAM_MIN, path.amplification_left()) - used
         if missing > 0:
             packets[-1][1].extend(bytes(missing))
-    out = b"".join(_seal_handshake(conn, path, packet, now) for packet in packets)
+    out = b"".join(_seal_handshake(conn, path, built, now) for built in packets)
     return _finish(conn, path, out, 1)
 
 
@@ -108,7 +108,8 @@ def _handshake_payload(
     probing = level.space.probes > 0
     send_crypto = level.has_data() and (probing or conn.paths[0].recovery.available() > 0)
     if acks.pending and (acks.deadline <= now or send_crypto):
-        push_ack(writer, 0, acks.delay(now), *acks.to_send())
+        starts, stops = acks.to_send()
+        frames.push_ack(writer, 0, acks.delay(now), starts, stops)
         tokens.append((acks, acks.on_sent(), 0))
     while send_crypto:
         written = level.write_crypto(writer)
@@ -125,9 +126,9 @@ def _handshake_payload(
 
 
 def _seal_handshake(
-    conn: ConnectionCore, path: Path, packet: tuple[HandshakeLevel, bytearray, int, list[Token], bool], now: float
+    conn: ConnectionCore, path: Path, built: tuple[HandshakeLevel, bytearray, int, list[Token], bool], now: float
 ) -> bytes:
-    level, payload, _, tokens, eliciting = packet
+    level, payload, _, tokens, eliciting = built
     assert level.seal_keys is not None
     sealed = _seal_long(conn, path, level, level.seal_keys, payload)
     if eliciting:
@@ -175,7 +176,7 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     if wants and space.next_number >= space.skip_at:
         space.skip_number(recovery.controller.window // path.mtu, int.from_bytes(conn.entropy(4), "big"))
     number = space.next_number
-    size_of_number = number_size(number, space.largest_acked)
+    size_of_number = packet.number_size(number, space.largest_acked)
     train.begin(keys, path.remote_cids.current, number, size_of_number, path.mtu, limit, now)
     if space.acks.pending:
         _write_ack(conn, path, train, now)
@@ -213,7 +214,7 @@ def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: boo
 def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float) -> None:
     acks = path.space.acks
     starts, stops = acks.to_send()
-    if push_ack(train, path.id, acks.delay(now), starts, stops):
+    if frames.push_ack(train, path.id, acks.delay(now), starts, stops):
         train.note_quietly(acks, acks.on_sent(), 0)
         conn.counters.acks_sent += 1
         conn.keys.on_ack_sent(path.id, acks.largest)
@@ -291,8 +292,9 @@ def _probe(
     train = conn.train
     space = path.space
     number = space.next_number
-    train.begin(keys, path.remote_cids.current, number, number_size(number, space.largest_acked), size, size, now)
-    push_path(train, kind, data)
+    size_of_number = packet.number_size(number, space.largest_acked)
+    train.begin(keys, path.remote_cids.current, number, size_of_number, size, size, now)
+    frames.push_path(train, kind, data)
     train.mark_eliciting()
     # SPEC 4.5: full size, to show that the path carries it.
     train.pad_to(size)
@@ -318,9 +320,9 @@ def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
             return None
         train = conn.train
         number = path.space.next_number
-        size_of_number = number_size(number, path.space.largest_acked)
+        size_of_number = packet.number_size(number, path.space.largest_acked)
         train.begin(keys, path.remote_cids.current, number, size_of_number, path.mtu, path.mtu, now)
-        push_close(train, application, code, reason)
+        frames.push_close(train, application, code, reason)
         size = train.seal(keys, path.id)
         path.space.next_number = number + 1
         return _finish(conn, path, train.slots.view[:size], 1)
@@ -332,8 +334,8 @@ def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
     if acks.ranges:
         # The round trip it measures tells a client how long to wait for a better answer (spec section 5.10).
         starts, stops = acks.to_send()
-        push_ack(writer, 0, acks.delay(now), starts[-1:], stops[-1:])
-    push_close(writer, False, code, reason)
+        frames.push_ack(writer, 0, acks.delay(now), starts[-1:], stops[-1:])
+    frames.push_close(writer, False, code, reason)
     payload = writer.buffer[: writer.pos]
     if level_number == INITIAL:
         payload.extend(bytes(INITIAL_DATAGRAM_MIN - _header_size(conn, path, INITIAL) - TAG_SIZE - len(payload)))

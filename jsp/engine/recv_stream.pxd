@@ -8,6 +8,7 @@ cdef long long _UNKNOWN
 cdef object _OPEN
 cdef object _SIZE_KNOWN
 cdef object _STOPPED
+cdef object _DONE
 
 
 cdef class RecvStream:

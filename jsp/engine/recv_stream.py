@@ -17,6 +17,7 @@ _UNKNOWN = -1
 _OPEN = Receiving.OPEN
 _SIZE_KNOWN = Receiving.SIZE_KNOWN
 _STOPPED = Receiving.STOPPED
+_DONE = Receiving.DONE
 
 # What a control frame of a stream was, for its token.
 STOP_TOKEN = 0
@@ -126,8 +127,8 @@ class RecvStream:
 
     def at_end(self) -> bool:
         """Whether everything was read and no more will come."""
-        return self.state is Receiving.DONE or (
-            self.state is Receiving.SIZE_KNOWN and self._assembler.next == self.final_size and not self._assembler.ready
+        return self.state is _DONE or (
+            self.state is _SIZE_KNOWN and self._assembler.next == self.final_size and not self._assembler.ready
         )
 
     def read(self, limit: int) -> bytes:
@@ -171,7 +172,7 @@ class RecvStream:
 
     def has_control(self) -> bool:
         """Whether STOP or MAX_STREAM_DATA is due."""
-        return self._stop_due or (self.window.update_due and self.state is Receiving.OPEN)
+        return self._stop_due or (self.window.update_due and self.state is _OPEN)
 
     def write_control(self, w: Writer, now: float, smoothed_rtt: float) -> list[int] | None:
         """Write what is due; the tokens to note, or None when it does not fit."""
@@ -181,7 +182,7 @@ class RecvStream:
                 return None
             self._stop_due = False
             tokens.append(STOP_TOKEN)
-        if self.window.update_due and self.state is Receiving.OPEN:
+        if self.window.update_due and self.state is _OPEN:
             if w.room() < 17:
                 return None
             push_frame(w, frames.MAX_STREAM_DATA, self.id, self.window.advance(now, smoothed_rtt))

@@ -10,6 +10,7 @@ cdef long long _GATHER_MAX
 cdef class SendBuffer:
     cdef RangeSet _acked
     cdef list _chunks
+    cdef long long _near
     cdef list _starts
     cdef public long long base
     cdef public long long end
@@ -18,10 +19,11 @@ cdef class SendBuffer:
 
     @cython.locals(size=cython.longlong)
     cpdef write(self, bytes data)
-    @cython.locals(i=cython.longlong, at=cython.longlong, n=cython.longlong)
+    @cython.locals(starts=list, i=cython.longlong, at=cython.longlong, n=cython.longlong)
     cpdef copy_to(self, bytearray buffer, long long pos, long long offset, long long size)
+    @cython.locals(acked=RangeSet)
     cpdef on_acked(self, long long start, long long stop)
-    @cython.locals(done=cython.longlong)
+    @cython.locals(chunks=list, starts=list, base=cython.longlong, done=cython.longlong)
     cpdef _drop_chunks(self)
     cpdef on_lost(self, long long start, long long stop)
     @cython.locals(start=cython.longlong, stop=cython.longlong)

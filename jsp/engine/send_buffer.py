@@ -27,11 +27,13 @@ class SendBuffer:
         lost: ranges to send again.
     """
 
-    __slots__ = ("_acked", "_chunks", "_starts", "base", "end", "lost", "sent")
+    __slots__ = ("_acked", "_chunks", "_near", "_starts", "base", "end", "lost", "sent")
 
     def __init__(self) -> None:
         self._chunks: list[bytes | bytearray] = []
         self._starts: list[int] = []
+        # Which chunk was copied from last: the next piece is mostly there, or in the one after it.
+        self._near = 0
         self._acked: RangeSet | None = None
         self.lost: RangeSet | None = None
         self.base = 0
@@ -55,11 +57,18 @@ class SendBuffer:
 
     def copy_to(self, buffer: bytearray, pos: int, offset: int, size: int) -> None:
         """Write `size` bytes from `offset` on into `buffer` at `pos`."""
-        # Mostly the first chunk, for what was acknowledged is gone.
-        i = bisect_right(self._starts, offset) - 1 if len(self._starts) > 1 else 0
+        if not size:
+            return
+        starts = self._starts
+        i = self._near
+        if i >= len(starts) or starts[i] > offset or (i + 2 < len(starts) and starts[i + 2] <= offset):
+            i = bisect_right(starts, offset) - 1
+        elif i + 1 < len(starts) and starts[i + 1] <= offset:
+            i += 1
+        self._near = i
         while size:
             chunk = self._chunks[i]
-            at = offset - self._starts[i]
+            at = offset - starts[i]
             n = len(chunk) - at
             if n > size:
                 n = size
@@ -96,6 +105,7 @@ class SendBuffer:
         if done:
             del chunks[:done]
             del starts[:done]
+            self._near = 0
 
     def on_lost(self, start: int, stop: int) -> None:
         """`start <= offset < stop` must be sent again, where it was not acknowledged meanwhile."""
@@ -122,4 +132,5 @@ class SendBuffer:
         """Forget everything that is not yet acknowledged."""
         self._chunks.clear()
         self._starts.clear()
+        self._near = 0
         self._acked = self.lost = None

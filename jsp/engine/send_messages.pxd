@@ -1,5 +1,6 @@
 # C types of send_messages.py.
 import cython
+cimport jsp.wire.buffer as octets
 cimport jsp.wire.memory as memory
 from jsp.engine.builder cimport Train
 from jsp.engine.flow cimport SendCredit
@@ -18,6 +19,8 @@ cdef long long _ABANDONED
 cdef long long _RESOLVED
 cdef long long _OVERHEAD
 cdef long long _PARTIAL_MAX
+cdef object _RELIABLE
+cdef tuple _WHOLE
 
 
 cdef class OutMessage:
@@ -52,7 +55,10 @@ cdef class SendMessages:
     cdef public long long unresolved
     cdef public long long urgency
 
-    @cython.locals(kind=cython.longlong)
+    @cython.locals(
+        kind=cython.longlong, expires=cython.double, retransmits=cython.longlong, message=OutMessage,
+        best_effort=cython.longlong,
+    )
     cpdef send(self, bytes data, mode, bint ordered, double now)
     cpdef double next_expiry(self) except? -1
     cpdef expire(self, double now)
@@ -66,7 +72,7 @@ cdef class SendMessages:
     cpdef long long _credit_for(self, OutMessage message) except? -1
     @cython.locals(start=cython.longlong, end=cython.longlong)
     cpdef bint _write_next(self, Train train, OutMessage message) except? -1
-    @cython.locals(end=cython.longlong, start=cython.longlong, stop=cython.longlong)
+    @cython.locals(end=cython.longlong, start=cython.longlong, stop=cython.longlong, message=OutMessage)
     cpdef bint _write_again(self, Train train) except? -1
     @cython.locals(
         total=cython.longlong, kind=cython.longlong, head=cython.longlong, room=cython.longlong, size=cython.longlong,

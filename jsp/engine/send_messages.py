@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 
+import jsp.wire.buffer as octets
 import jsp.wire.memory as memory
 from jsp.config import LIMITS
 from jsp.engine.builder import Train
 from jsp.engine.flow import SendCredit
-from jsp.engine.message import BestEffort, Mode, PartiallyReliable
+from jsp.engine.message import RELIABLE, BestEffort, Mode, PartiallyReliable
 from jsp.engine.scheduler import DEFAULT_URGENCY, Scheduler
 from jsp.engine.timers import NEVER
 from jsp.wire import frames
-from jsp.wire.buffer import varint_size
 from jsp.wire.frames import push_frame
 from jsp.wire.ranges import RangeSet
 
@@ -41,6 +41,10 @@ _RESOLVED = 3
 # Read for every message, and an attribute of an object costs more than what is done with it.
 _OVERHEAD = LIMITS.message_overhead
 _PARTIAL_MAX = LIMITS.partial_messages
+_RELIABLE = RELIABLE
+
+# What a token says of a frame that carried a whole message for the first time, as most do: one object for all.
+_WHOLE = (0, -1, 0)
 
 
 class OutMessage:
@@ -114,7 +118,9 @@ class SendMessages:
         kind = _MESSAGE | (_ORDERED if ordered else 0)
         expires = NEVER
         retransmits = 1 << 30
-        if isinstance(mode, BestEffort):
+        if mode is _RELIABLE:
+            pass
+        elif isinstance(mode, BestEffort):
             kind |= _BEST_EFFORT
             retransmits = 0
         elif isinstance(mode, PartiallyReliable):
@@ -231,7 +237,7 @@ class SendMessages:
             train.mark_eliciting()
         else:
             self._credit.used += end - start
-            train.note(self, message, (start, end, 0))
+            train.note(self, message, _WHOLE if message.acked is None else (start, end, 0))
         if end == len(message.data):
             self._queue.popleft()
         return True
@@ -257,21 +263,21 @@ class SendMessages:
         total = len(message.data)
         kind = message.kind
         message_id = self._id_of(message)
-        head = 1 + varint_size(message_id) + (varint_size(message.order) if message.order >= 0 else 0)
+        head = 1 + octets.varint_size(message_id) + (octets.varint_size(message.order) if message.order >= 0 else 0)
         room = train.end - train.pos
         size = stop - start
         whole = size == total and message.acked is None and size <= allowed
-        if whole and head + varint_size(size) + size <= train.capacity:
-            if head + varint_size(size) + size > room:
+        if whole and head + octets.varint_size(size) + size <= train.capacity:
+            if head + octets.varint_size(size) + size > room:
                 return -1
         else:
             kind |= _FRAGMENT
-            head += varint_size(start) + varint_size(total)
+            head += octets.varint_size(start) + octets.varint_size(total)
             size = min(size, allowed)
             # A fragment is worth a packet that is at least half empty.
             if room < head + 2 + min(size, train.capacity // 2):
                 return -1
-            size = min(size, room - head - varint_size(room))
+            size = min(size, room - head - octets.varint_size(room))
             if message.acked is None:
                 message.acked = RangeSet()
                 if not kind & _BEST_EFFORT:
@@ -332,6 +338,8 @@ class SendMessages:
         if message.state != _OPEN:
             return
         start, stop, attempt = part
+        if stop < 0:
+            stop = len(message.data)
         if attempt >= message.retransmits:
             self._abandon(message)
             return

@@ -1,5 +1,6 @@
 # C types of send_stream.py.
 import cython
+cimport jsp.wire.buffer as octets
 from jsp.engine.builder cimport Train
 from jsp.engine.flow cimport SendCredit
 from jsp.engine.scheduler cimport Scheduler

@@ -7,13 +7,14 @@ ranges, loss and acknowledgement need no case of their own for it.
 
 from __future__ import annotations
 
+import jsp.wire.buffer as octets
 from jsp.engine.builder import Train
 from jsp.engine.flow import SendCredit
 from jsp.engine.scheduler import Scheduler
 from jsp.engine.send_buffer import SendBuffer
 from jsp.engine.states import SENDING, Sending, SendMoved, can_move, move
 from jsp.wire import frames
-from jsp.wire.buffer import Writer, varint_size
+from jsp.wire.buffer import Writer
 from jsp.wire.frames import push_frame
 
 _STREAM = frames.STREAM
@@ -51,7 +52,7 @@ class SendStream:
         self.stop_code = -1
         self._connection_credit = connection_credit
         self._scheduler = scheduler
-        self._id_size = varint_size(stream_id)
+        self._id_size = octets.varint_size(stream_id)
         self._announce = False
         self._reset_code = 0
         self._reset_due = False
@@ -138,7 +139,7 @@ class SendStream:
                 fresh = True
                 if offset >= stop and not self._announce:
                     return False
-            head = 1 + self._id_size + (varint_size(offset) if offset else 0)
+            head = 1 + self._id_size + (octets.varint_size(offset) if offset else 0)
             room = train.end - train.pos - head
             if room < (1 if stop > offset else 0):
                 if not train.advance():
@@ -188,7 +189,7 @@ class SendStream:
             size = room
         else:
             kind |= _LEN
-            room -= varint_size(size)
+            room -= octets.varint_size(size)
             if size > room:
                 size = room
         end = offset + size

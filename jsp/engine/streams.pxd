@@ -8,6 +8,8 @@ from jsp.engine.send_stream cimport SendStream
 
 cdef long long _STREAMS_MAX
 cdef long long _RESET_TOKEN
+cdef object _RECEIVED
+cdef object _SENT
 
 
 cdef class Stream:
@@ -50,6 +52,7 @@ cdef class StreamTable:
     cpdef _check_direction(self, long long stream_id, bint to_receive)
     @cython.locals(kind=cython.longlong)
     cpdef Stream _accept(self, long long stream_id)
+    @cython.locals(stream=Stream, recv=RecvStream)
     cpdef on_data(
         self, long long stream_id, long long offset, bytearray data, long long start, long long stop, bint fin
     )
@@ -60,18 +63,22 @@ cdef class StreamTable:
     cpdef on_blocked(self, long long stream_id, long long limit)
     cpdef on_max_streams(self, long long kind, long long limit)
     cpdef on_streams_blocked(self, long long kind, long long limit)
+    @cython.locals(recv=RecvStream, send=SendStream)
     cpdef touch(self, Stream stream)
     cpdef release(self, Stream stream)
     @cython.locals(kind=cython.longlong, limit=cython.longlong)
     cpdef _settle(self, Stream stream)
+    @cython.locals(done=list, stream=Stream)
     cpdef settle_done(self)
     cpdef want_writable(self, Stream stream)
-    @cython.locals(low=cython.longlong)
+    @cython.locals(low=cython.longlong, stream=Stream, send=SendStream)
     cpdef check_writers(self)
+    @cython.locals(stream=Stream, send=SendStream)
     cpdef bint unfinished(self) except? -1
     cpdef bint has_control(self) except? -1
-    @cython.locals(kind=cython.longlong, limit=cython.longlong)
+    @cython.locals(kind=cython.longlong, limit=cython.longlong, stream=Stream)
     cpdef bint write_control(self, Train train, double now, double smoothed_rtt) except? -1
+    @cython.locals(send=SendStream)
     cpdef bint _write_stream_control(self, Stream stream, Train train, double now, double smoothed_rtt) except? -1
     cpdef on_acked(self, long long kind, long long _)
     cpdef on_lost(self, long long kind, long long _)

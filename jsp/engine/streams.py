@@ -28,6 +28,10 @@ UNI = 1
 _STREAMS_MAX = 1 << 60
 _RESET_TOKEN = 2  # beside the receiving half's STOP_TOKEN and WINDOW_TOKEN
 
+# Looking a member up in its class costs more than a comparison of it.
+_RECEIVED = Receiving.DONE
+_SENT = Sending.DONE
+
 
 class Stream:
     """Both halves of a stream; a unidirectional one has only one of them here.
@@ -46,9 +50,7 @@ class Stream:
 
     def is_over(self) -> bool:
         """Whether both halves have reached their end."""
-        return (self.send is None or self.send.state is Sending.DONE) and (
-            self.recv is None or self.recv.state is Receiving.DONE
-        )
+        return (self.send is None or self.send.state is _SENT) and (self.recv is None or self.recv.state is _RECEIVED)
 
 
 class StreamTable:
@@ -179,7 +181,7 @@ class StreamTable:
         if recv.on_data(offset, data, start, stop, fin) and not recv.signalled:
             recv.signalled = True
             self._events.append(StreamReadable(stream_id))
-        if recv.state is Receiving.DONE:
+        if recv.state is _RECEIVED:
             self._settle(stream)
 
     def on_reset(self, stream_id: int, code: int, final_size: int, now: float) -> None:

@@ -35,7 +35,11 @@ class TimerTable:
 
     def next(self) -> float:
         """The earliest deadline."""
-        return min(self.deadlines)
+        earliest = NEVER
+        for deadline in self.deadlines:
+            if deadline < earliest:
+                earliest = deadline
+        return earliest
 
     def take_expired(self, now: float) -> list[int]:
         """The reasons whose time has come; they are cleared."""

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """A connection as applications see it: blocking calls, one greenlet each, any number of them at once.
 
 A call first tries what can be done at once, then waits on a signal and tries again. Nothing is decided here; the
@@ -61,6 +62,13 @@ class Connection:
     Attributes:
         core: the engine's side; for the library.
     """
+
+    __slots__ = (
+        "_asked", "_closing", "_ended", "_endpoint", "_forgotten", "_hub", "_incoming", "_message_arrived",
+        "_message_room", "_opened", "_pings", "_refusal", "_stream_arrived", "_streams", "_streams_available",
+        "armed_for", "core", "on_closed", "on_connected", "on_messages", "on_presented", "on_stream", "on_untaken",
+        "owns_endpoint", "timer", "__weakref__",
+    )  # fmt: skip
 
     def __init__(self, core: ConnectionCore, endpoint: Endpoint) -> None:
         self.core = core
@@ -304,9 +312,13 @@ class Connection:
         """There may be something to send."""
         self._endpoint.changed(self.core)
 
+    def wake(self, signal: Signal) -> None:
+        """Let those who wait for `signal` go on."""
+        self._endpoint.wake(signal)
+
     def changed_if_due(self) -> None:
         """After reading: tell the peer of new credit when it is time to."""
-        if self.core.has_frames():
+        if self.core.has_credit_to_tell():
             self._endpoint.changed(self.core)
 
     def closed_error(self) -> ConnectionClosed:
@@ -351,22 +363,24 @@ class Connection:
             if left is not None and left <= 0:
                 return False
             self._opened.wait(left)
+        # The last flight of the handshake leaves before anybody can close the connection.
+        self._endpoint.flush(self.core)
         return True
 
     # --- what the engine tells -----------------------------------------------------------------------------
 
     def dispatch(self) -> None:
         """Hand out the engine's events. Runs in the hub: wakes, never waits."""
-        poll = self.core.poll_event
-        while (event := poll()) is not None:
+        core = self.core
+        while (event := core.poll_event()) is not None:
             if isinstance(event, StreamReadable):
                 stream = self._streams.get(event.stream_id)
                 if stream is not None:
-                    stream.readable.notify()
+                    self._endpoint.wake(stream.readable)
             elif isinstance(event, StreamWritable):
                 stream = self._streams.get(event.stream_id)
                 if stream is not None:
-                    stream.writable.notify()
+                    self._endpoint.wake(stream.writable)
             else:
                 self._dispatch_rare(event)
 
@@ -378,11 +392,11 @@ class Connection:
                 self.on_messages(self)
             elif self.on_untaken is not None:
                 self.on_untaken(self)
-            self._message_arrived.notify()
+            self._endpoint.wake(self._message_arrived)
         elif isinstance(event, MessagesWritable):
-            self._message_room.notify()
+            self._endpoint.wake(self._message_room)
         elif isinstance(event, StreamsAvailable):
-            self._streams_available.notify()
+            self._endpoint.wake(self._streams_available)
         elif isinstance(event, PingAnswered):
             waiter = self._pings.pop(event.token, None)
             if waiter is not None:
@@ -395,7 +409,7 @@ class Connection:
         elif isinstance(event, Connected):
             if self.on_connected is not None:
                 self.on_connected(self)
-            self._opened.notify()
+            self._endpoint.wake(self._opened)
         elif isinstance(event, Closed):
             self._on_closed()
 
@@ -408,7 +422,7 @@ class Connection:
             self.on_stream(self, stream)
         else:
             self._incoming.append(stream)
-            self._stream_arrived.notify()
+            self._endpoint.wake(self._stream_arrived)
             if self.on_untaken is not None:
                 self.on_untaken(self)
 
@@ -420,7 +434,7 @@ class Connection:
         for stream in self._streams.values():
             signals += [stream.readable, stream.writable]
         for signal in signals:
-            signal.notify()
+            self._endpoint.wake(signal)
         pings, self._pings = self._pings, {}
         for waiter in pings.values():
             self._hub.loop.run_callback(waiter.throw, self.closed_error())

@@ -1,8 +1,9 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The pump: socket to engine to socket, one lazy timer a connection, waiters woken once a batch.
 
 Three entrances: the socket is readable, a timer fires, the application did something (`changed`). One exit:
-`_flush`, run once at the end of the loop's turn, after those who were woken have had theirs, so that what they
-say leaves together with the acknowledgement of what they heard.
+`_turn`, which switches to those who were woken and then flushes, so that what they say leaves together with the
+acknowledgement of what they heard. A batch ends with its turn at once; for the others the loop calls it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import weakref
 from collections.abc import Callable
 
 from gevent import get_hub
+from gevent.hub import Waiter
 
 from jsp.config import Config
 from jsp.crypto.handshake import Credentials
@@ -25,6 +27,7 @@ from jsp.errors import Code
 from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.udp import UdpSocket
+from jsp.net.waiting import Signal
 from jsp.wire.buffer import PacketBuffer
 
 log = logging.getLogger("jsp")
@@ -50,9 +53,15 @@ class Endpoint:
     Attributes:
         core: the engine's side.
         socket: the socket.
+        hub: the hub whose loop it is on.
         closed: whether `close` was called, or this is a forked child's copy.
         accept: called with each connection that a client makes.
     """
+
+    __slots__ = (
+        "_dirty", "_mistakes", "_reader", "_shells", "_slots", "_turn_due", "_unsent", "_woken", "_writer", "accept",
+        "closed", "core", "hub", "socket", "__weakref__",
+    )  # fmt: skip
 
     def __init__(
         self, socket: UdpSocket, config: Config, credentials: Credentials | None = None, reset_secret: bytes = b""
@@ -65,7 +74,9 @@ class Endpoint:
         self._slots = PacketBuffer()
         self._shells: dict[ConnectionCore, Connection] = {}
         self._dirty: dict[ConnectionCore, None] = {}
-        self._flush_due = False
+        # Whether `_turn` will run: it is scheduled, or the end of the batch being taken.
+        self._turn_due = False
+        self._woken: list[Waiter[object]] = []
         self._unsent: Transmit | None = None
         self._mistakes = 0
         loop = self.hub.loop
@@ -90,16 +101,37 @@ class Endpoint:
     def changed(self, core: ConnectionCore) -> None:
         """The connection may have something to send: flush it when this turn of the loop is over."""
         self._dirty[core] = None
-        if not self._flush_due:
-            self._flush_due = True
-            self.hub.loop.run_callback(self._flush)
+        if not self._turn_due:
+            self._schedule()
+
+    def wake(self, signal: Signal) -> None:
+        """Let those who wait for `signal` go on, when what is going on here is over."""
+        waiters = signal.take()
+        if waiters is not None:
+            self._woken += waiters
+            if not self._turn_due:
+                self._schedule()
+
+    def _schedule(self) -> None:
+        self._turn_due = True
+        self.hub.loop.run_callback(self._turn)
+
+    def _turn(self) -> None:
+        """Those who were woken go on, each until it waits again; then what is to be sent is."""
+        try:
+            while self._woken:
+                woken, self._woken = self._woken, []
+                for waiter in woken:
+                    waiter.switch(None)
+        finally:
+            self._turn_due = False
+        self._flush()
 
     # --- in ------------------------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
+        self._turn_due = True
         for _ in range(_BATCHES):
-            if self.closed:
-                return
             received = self.socket.receive(self._slots)
             if received is None:
                 break
@@ -108,8 +140,11 @@ class Endpoint:
                     self._take_batch(received)
                 except Exception:
                     self._on_mistake()
+            if self.closed:
+                break
         if self.socket.refused:
             self._on_refused()
+        self._turn()
 
     def _take_batch(self, received: Received) -> None:
         core = self.core
@@ -179,7 +214,6 @@ class Endpoint:
     # --- out -----------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        self._flush_due = False
         if self.closed:
             return
         dirty, self._dirty = self._dirty, {}

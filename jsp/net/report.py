@@ -132,6 +132,6 @@ def _limit(core: ConnectionCore, path: Path) -> str:
         return "A stream waits for the peer's application to read: its flow control window is full."
     if core.scheduler and recovery.in_flight + path.mtu > window:
         return f"It waits for the network: the congestion window of {window} bytes is full."
-    if core.has_output():
+    if core.scheduler or core.has_frames():
         return "It is sending as fast as its pacing allows."
     return "Nothing waits to be sent: the application sets the pace."

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """A stream as applications see it: it passes for a socket.
 
 `recv`, `recv_into`, `send`, `sendall`, `makefile`, `shutdown`, `settimeout` and the rest do what they do on a TCP
@@ -8,7 +9,6 @@ socket, so `http.client`, `pywsgi` and the like run over it unchanged. Two thing
 from __future__ import annotations
 
 import errno
-import io
 import socket as stdlib_socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from jsp.engine.states import Receiving, Sending
 from jsp.engine.streams import Stream as InnerStream
 from jsp.errors import ForkedConnection, LocalError, StreamClosed, StreamReset, StreamStopped, Timeout
 from jsp.net import clock
+from jsp.net.stream_file import open_file
 from jsp.net.waiting import Signal
 from jsp.wire.buffer import VARINT_MAX
 
@@ -49,6 +50,11 @@ class Stream:
         id: the stream's number on its connection.
         inner: the engine's side; for the library.
     """
+
+    __slots__ = (
+        "_closed", "_connection", "_io_refs", "_read_shut", "_released", "_timeout", "id", "inner", "readable",
+        "writable", "__weakref__",
+    )  # fmt: skip
 
     # What socket code looks up.
     family = stdlib_socket.AF_INET
@@ -260,7 +266,7 @@ class Stream:
         if self.inner.recv is not None:
             self.inner.recv.stop(code)
             self._connection.core.streams.touch(self.inner)
-        self.readable.notify()
+        self._connection.wake(self.readable)
 
     def reset(self, error_code: int = 0) -> None:
         """Abandon the stream: what is not yet delivered is lost, and the peer's calls raise StreamReset."""
@@ -286,7 +292,7 @@ class Stream:
         if self.inner.send is not None and not connection.closed:
             self.inner.send.finish()
         self._stop_reading(code)
-        self.writable.notify()
+        connection.wake(self.writable)
         connection.release(self)
         connection.changed()
 
@@ -340,75 +346,15 @@ class Stream:
         newline: str | None = None,
     ) -> Any:
         """A file over the stream, as `socket.makefile` gives; closing the stream waits for it."""
-        if not set(mode) <= {"r", "w", "b"}:
-            raise ValueError(f"invalid mode {mode!r} (only r, w, b allowed)")
-        reading = "r" in mode or "w" not in mode
-        writing = "w" in mode
-        raw = _StreamIO(self, reading, writing)
         self._io_refs += 1
-        size = io.DEFAULT_BUFFER_SIZE if buffering < 0 else buffering
-        if size == 0:
-            if "b" not in mode:
-                raise ValueError("unbuffered streams must be binary")
-            return raw
-        buffer: Any
-        if reading and writing:
-            buffer = io.BufferedRWPair(raw, raw, size)
-        elif reading:
-            buffer = io.BufferedReader(raw, size)
-        else:
-            buffer = io.BufferedWriter(raw, size)
-        if "b" in mode:
-            return buffer
-        return io.TextIOWrapper(buffer, encoding, errors, newline)
+        try:
+            return open_file(self, mode, buffering, encoding, errors, newline)
+        except BaseException:
+            self._io_refs -= 1
+            raise
 
     def drop_file(self) -> None:
         """A file made by `makefile` was closed."""
         self._io_refs -= 1
         if self._closed and self._io_refs <= 0 and not self._released:
             self._release()
-
-
-class _StreamIO(io.RawIOBase):
-    """Raw file over a stream (the counterpart of `socket.SocketIO`)."""
-
-    def __init__(self, stream: Stream, reading: bool, writing: bool) -> None:
-        super().__init__()
-        self._stream: Stream | None = stream
-        self._reading = reading
-        self._writing = writing
-
-    def readable(self) -> bool:
-        return self._reading
-
-    def writable(self) -> bool:
-        return self._writing
-
-    def _open_stream(self) -> Stream:
-        if self._stream is None:
-            raise ValueError("I/O operation on closed file")
-        return self._stream
-
-    def readinto(self, buffer: Any) -> int | None:
-        stream = self._open_stream()
-        try:
-            return stream.read_into(memoryview(buffer).cast("B"))
-        except BlockingIOError:
-            return None
-
-    def write(self, data: Any) -> int | None:
-        stream = self._open_stream()
-        try:
-            return stream.write_some(memoryview(data).cast("B"))
-        except BlockingIOError:
-            return None
-
-    def fileno(self) -> int:
-        return self._open_stream().fileno()
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            stream, self._stream = self._stream, None
-            if stream is not None:
-                stream.drop_file()

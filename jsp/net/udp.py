@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """A UDP socket that receives and sends batches: GRO in, GSO out, each falling back by itself.
 
 OS errors end here. What they mean for a connection: nothing, for a network may lose any datagram; only that nobody
@@ -15,23 +16,20 @@ from typing import Any
 
 from gevent.monkey import get_original
 
+import jsp.net.datagrams as datagrams
 from jsp.engine.events import Endpoint, Received, Transmit
 from jsp.errors import LocalError
+from jsp.net.arrival import Arrival
 from jsp.wire.buffer import DATAGRAM_MAX, PacketBuffer
 
 AF_INET = stdlib_socket.AF_INET
 AF_INET6 = stdlib_socket.AF_INET6
 
 # linux/udp.h, linux/in.h, linux/in6.h: constants that the socket module has not, or not everywhere.
-_SOL_UDP = 17
-_UDP_SEGMENT = 103
-_UDP_GRO = 104
 _IP_MTU_DISCOVER = 10
 _IPV6_MTU_DISCOVER = 23
 _PMTUDISC_PROBE = 3
-_IP_PKTINFO = 8
 _IPV6_RECVPKTINFO = 49
-_IPV6_PKTINFO = 50
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
 _MSG_ERRQUEUE = 0x2000
@@ -39,13 +37,12 @@ _SO_RCVBUFFORCE = 33
 _SO_SNDBUFFORCE = 32
 
 _BUFFER_BYTES = 4 << 20
-_ANCILLARY = stdlib_socket.CMSG_SPACE(4) + stdlib_socket.CMSG_SPACE(20)
-_INT = struct.Struct("i")
-_SEGMENT = struct.Struct("H")
+_RECEIVED_MAX = DATAGRAM_MAX
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 _NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 _NO_GSO = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT)
 _NO_GSO_ADDRESSES_MAX = 4096
+_NAMES_MAX = 4096
 
 
 def new_socket(family: int, kind: int, fd: int | None = None) -> Any:
@@ -59,6 +56,11 @@ class UdpSocket:
     refused: set when the kernel reported that nobody listens at the address last sent to.
     """
 
+    __slots__ = (
+        "_arrival", "_fd", "_gro", "_gso", "_local_address", "_local_packed", "_names", "_no_gso", "_socket",
+        "_wildcard", "address", "family", "refused",
+    )  # fmt: skip
+
     def __init__(self, bind: tuple[str, int], family: int, reuse_address: bool = False, bound: Any = None) -> None:
         """Bind to `bind`, or duplicate the socket `bound`; OSError says why when that fails."""
         self.family = family
@@ -71,7 +73,7 @@ class UdpSocket:
             if family == AF_INET6 and bound is None:
                 self._socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 0)
             self._enlarge_buffers()
-            self._gro = self._set(_SOL_UDP, _UDP_GRO, 1)
+            self._gro = self._set(datagrams.SOL_UDP, datagrams.UDP_GRO, 1)
             self._forbid_fragments()
             if bound is None:
                 self._socket.bind(bind)
@@ -86,6 +88,11 @@ class UdpSocket:
         self._wildcard = self.address[0] in ("0.0.0.0", "::")
         if self._wildcard:
             self._want_local_addresses()
+        self._fd = self.fileno()
+        self._arrival = Arrival()
+        self._local_packed = b""
+        self._local_address: Endpoint = ()
+        self._names: dict[Endpoint, bytes] = {}
         self._gso = sys.platform == "linux"
         self._no_gso: set[Endpoint] = set()
 
@@ -118,7 +125,7 @@ class UdpSocket:
         if self.family == AF_INET6:
             self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
         else:
-            self._set(stdlib_socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            self._set(stdlib_socket.IPPROTO_IP, datagrams.IP_PKTINFO, 1)
 
     def report_refusals(self) -> None:
         """Let the kernel say when nobody listens at an address we send to (`refused`)."""
@@ -133,31 +140,31 @@ class UdpSocket:
 
     def receive(self, slots: PacketBuffer) -> Received | None:
         """The next batch into `slots`, or None when there is none now."""
+        arrival = self._arrival
         while True:
-            try:
-                size, ancillary, _, remote = self._socket.recvmsg_into([slots.view[:DATAGRAM_MAX]], _ANCILLARY)
-            except OSError as error:
-                if error.errno in _WOULD_BLOCK:
-                    return None
-                # An ICMP message about something sent earlier; the queue must be emptied or poll() never rests.
-                self._note_refusal(error)
-                continue
-            if size:
+            size = datagrams.receive(self._socket, self._fd, slots.data, slots.view, _RECEIVED_MAX, arrival)
+            if size >= 0:
                 break
-            # An empty datagram: nothing in it for anybody, but it must not end the batch.
-            return Received(0, 1, remote)
-        received = Received(size, size, remote)
-        for level, kind, data in ancillary:
-            if level == _SOL_UDP and kind == _UDP_GRO:
-                received.segment_size = _INT.unpack_from(data)[0]
-            elif kind == _IP_PKTINFO and level == stdlib_socket.IPPROTO_IP:
-                received.local = (stdlib_socket.inet_ntop(AF_INET, data[4:8]), self.address[1])
-            elif kind == _IPV6_PKTINFO and level == stdlib_socket.IPPROTO_IPV6:
-                received.local = (stdlib_socket.inet_ntop(AF_INET6, data[:16]), self.address[1])
-        return received
+            if -size in _WOULD_BLOCK:
+                return None
+            # An ICMP message about something sent earlier; the queue must be emptied or poll() never rests.
+            self._note_refusal(-size)
+        local = None
+        if arrival.local is not None:
+            local = self._local(arrival.local)
+        assert arrival.remote is not None
+        # An empty datagram has nothing in it for anybody, but it must not end the batch.
+        return Received(size, arrival.segment or 1, arrival.remote, local)
 
-    def _note_refusal(self, error: OSError) -> None:
-        if error.errno in _NOBODY_THERE:
+    def _local(self, packed: bytes) -> Endpoint:
+        """The address that peers know us by, of the packed one they used; mostly the same as last time."""
+        if packed != self._local_packed:
+            self._local_packed = packed
+            self._local_address = (stdlib_socket.inet_ntop(self.family, packed), self.address[1])
+        return self._local_address
+
+    def _note_refusal(self, number: int) -> None:
+        if number in _NOBODY_THERE:
             self.refused = True
         try:
             self._socket.recvmsg(1, 512, _MSG_ERRQUEUE)
@@ -168,48 +175,57 @@ class UdpSocket:
 
     def send(self, transmit: Transmit) -> bool:
         """Send a train; False when the socket takes nothing now. What the network refuses counts as lost."""
-        data, segment = transmit.data, transmit.segment_size
-        ancillary = self._source(transmit.local) if transmit.local is not None and self._wildcard else []
-        if segment < len(data):
-            if not self._gso or transmit.remote in self._no_gso:
-                return self._send_each(transmit, ancillary)
-            ancillary = [*ancillary, (_SOL_UDP, _UDP_SEGMENT, _SEGMENT.pack(segment))]
-        try:
-            self._socket.sendmsg([data], ancillary, 0, transmit.remote)
-        except OSError as error:
-            if error.errno in _WOULD_BLOCK or error.errno == errno.ENOBUFS:
-                return False
-            if segment < len(data) and error.errno in _NO_GSO:
-                # Segmentation can fail for one route only (a tunnel, say), so it is given up by address.
-                if len(self._no_gso) < _NO_GSO_ADDRESSES_MAX:
-                    self._no_gso.add(transmit.remote)
-                else:
-                    self._gso = False
-                return self._send_each(transmit, ancillary[:-1])
-            self._note_refusal(error)
+        data, segment, remote = transmit.data, transmit.segment_size, transmit.remote
+        name = self._name(remote)
+        source = b""
+        if self._wildcard and transmit.local is not None:
+            source = self._source(transmit.local)
+        single = segment >= len(data)
+        if not single and (not self._gso or remote in self._no_gso):
+            return self._send_each(transmit, name, source)
+        sent = datagrams.send(self._socket, self._fd, data, 0 if single else segment, remote, name, source)
+        if sent >= 0:
+            return True
+        if -sent in _WOULD_BLOCK or -sent == errno.ENOBUFS:
+            return False
+        if not single and -sent in _NO_GSO:
+            # Segmentation can fail for one route only (a tunnel, say), so it is given up by address.
+            if len(self._no_gso) < _NO_GSO_ADDRESSES_MAX:
+                self._no_gso.add(remote)
+            else:
+                self._gso = False
+            return self._send_each(transmit, name, source)
+        self._note_refusal(-sent)
         return True
 
-    def _send_each(self, transmit: Transmit, ancillary: list[tuple[int, int, bytes]]) -> bool:
-        data, segment = transmit.data, transmit.segment_size
-        sent = False
+    def _name(self, remote: Endpoint) -> bytes:
+        """`remote` as a socket address; made once for each, for as long as there are not too many."""
+        name = self._names.get(remote)
+        if name is None:
+            if len(self._names) >= _NAMES_MAX:
+                self._names.clear()
+            name = self._names[remote] = socket_address(self.family, remote)
+        return name
+
+    def _source(self, local: Endpoint) -> bytes:
+        """`local` as a packed address; mostly the one that the last batch came to."""
+        if local is self._local_address:
+            return self._local_packed
+        return stdlib_socket.inet_pton(self.family, local[0])
+
+    def _send_each(self, transmit: Transmit, name: bytes, source: bytes) -> bool:
+        data, segment, remote = transmit.data, transmit.segment_size, transmit.remote
+        begun = False
         for start in range(0, len(data), segment):
-            try:
-                self._socket.sendmsg([data[start : start + segment]], ancillary, 0, transmit.remote)
-            except OSError as error:
-                if error.errno in _WOULD_BLOCK or error.errno == errno.ENOBUFS:
+            piece = data[start : start + segment]
+            sent = datagrams.send(self._socket, self._fd, piece, 0, remote, name, source)
+            if sent < 0:
+                if -sent in _WOULD_BLOCK or -sent == errno.ENOBUFS:
                     # The rest of a train that has begun counts as lost: it cannot be taken back.
-                    return sent
-                self._note_refusal(error)
-            sent = True
+                    return begun
+                self._note_refusal(-sent)
+            begun = True
         return True
-
-    def _source(self, local: Endpoint) -> list[tuple[int, int, bytes]]:
-        """Ancillary data that makes a datagram leave from `local`."""
-        if self.family == AF_INET6:
-            packed = stdlib_socket.inet_pton(AF_INET6, local[0])
-            return [(stdlib_socket.IPPROTO_IPV6, _IPV6_PKTINFO, packed + bytes(4))]
-        packed = stdlib_socket.inet_pton(AF_INET, local[0])
-        return [(stdlib_socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + packed + bytes(4))]
 
     def source_for(self, remote: Endpoint) -> Endpoint:
         """The local address that datagrams to `remote` leave from."""
@@ -218,7 +234,23 @@ class UdpSocket:
         return (_outward_host(self.family, remote), *self.address[1:])
 
     def close(self) -> None:
+        # The number may soon be another file's.
+        self._fd = -1
         self._socket.close()
+
+
+def socket_address(family: int, remote: Endpoint) -> bytes:
+    """`remote` as the system's calls take it (struct sockaddr_in, sockaddr_in6)."""
+    port = struct.pack("!H", remote[1])
+    packed = stdlib_socket.inet_pton(family, remote[0])
+    if family == AF_INET:
+        rest = port + packed + bytes(8)
+    else:
+        flow, scope = (*remote[2:], 0, 0)[:2]
+        rest = port + struct.pack("!I", flow) + packed + struct.pack("=I", scope)
+    # BSD systems begin with a length, in one byte of the two that Linux has for the family.
+    head = struct.pack("=H", family) if sys.platform == "linux" else struct.pack("=BB", len(rest) + 2, family)
+    return head + rest
 
 
 def _outward_host(family: int, remote: Endpoint) -> str:

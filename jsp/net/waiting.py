@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Greenlets that wait for something to happen on a connection."""
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ class Signal:
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self._waiters: list[Waiter[object]] = []
+        self._waiters: list[Waiter[object]] | None = None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the next `notify`; False when `timeout` seconds passed first."""
         hub = get_hub()
         waiter: Waiter[object] = Waiter(hub)
+        if self._waiters is None:
+            self._waiters = []
         self._waiters.append(waiter)
         timer = None
         if timeout is not None:
@@ -35,13 +38,18 @@ class Signal:
             if timer is not None:
                 timer.stop()
                 timer.close()
-            if waiter in self._waiters:
+            if self._waiters is not None and waiter in self._waiters:
                 self._waiters.remove(waiter)
+
+    def take(self) -> list[Waiter[object]] | None:
+        """Those who wait now; the caller switches to each, in the hub."""
+        waiters, self._waiters = self._waiters, None
+        return waiters
 
     def notify(self) -> None:
         """Wake everybody who waits now, in the next turn of the loop."""
-        if self._waiters:
-            waiters, self._waiters = self._waiters, []
+        waiters = self.take()
+        if waiters is not None:
             run_callback = get_hub().loop.run_callback
             for waiter in waiters:
                 run_callback(waiter.switch, None)

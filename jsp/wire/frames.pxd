@@ -5,6 +5,11 @@ from jsp.wire.buffer cimport Reader, Writer
 cdef long long _OFF
 cdef long long _LEN
 cdef long long _FIN
+cdef long long _BEST_EFFORT
+cdef long long _PARTIAL
+cdef long long _ORDERED
+cdef long long _FRAGMENT
+cdef long long _MESSAGE_LEN
 
 
 cpdef bint is_eliciting(long long kind) except? -1
@@ -19,7 +24,7 @@ cpdef tuple parse_crypto(Reader r)
 @cython.locals(size=cython.longlong)
 cpdef parse_stream(Reader r, long long kind, StreamFrame into)
 @cython.locals(size=cython.longlong)
-cpdef MessageFrame parse_message(Reader r, long long kind)
+cpdef parse_message(Reader r, long long kind, MessageFrame into)
 cpdef tuple parse_abandon(Reader r)
 @cython.locals(size=cython.longlong)
 cpdef tuple parse_new_cid(Reader r)

@@ -53,6 +53,10 @@ MESSAGE_ORDERED = 0x04
 MESSAGE_BEST_EFFORT = 0x08
 MESSAGE_PARTIAL = 0x10
 
+_MESSAGE_LEN, _FRAGMENT, _ORDERED, _BEST_EFFORT, _PARTIAL = (
+    MESSAGE_LEN, MESSAGE_FRAGMENT, MESSAGE_ORDERED, MESSAGE_BEST_EFFORT, MESSAGE_PARTIAL,
+)  # fmt: skip
+
 # Encryption levels, in the order their keys appear.
 INITIAL = 0
 EARLY = 1
@@ -215,7 +219,7 @@ def parse_stream(r: Reader, kind: int, into: StreamFrame) -> None:
 # MESSAGE (type & 31: PARTIAL 16, BEST_EFFORT 8, ORDERED 4, FRAGMENT 2, LEN 1):
 #   message id, [order], [offset, total size], [length], data
 class MessageFrame:
-    """A parsed MESSAGE; its payload is `data[start:stop]`. `total` is -1 for an unfragmented one."""
+    """A parsed MESSAGE; its payload is `data[start:stop]`. `total` is -1 for an unfragmented one. Kept, as above."""
 
     __slots__ = ("id", "kind", "offset", "order", "start", "stop", "total")
 
@@ -229,23 +233,23 @@ class MessageFrame:
         self.stop = 0
 
 
-def parse_message(r: Reader, kind: int) -> MessageFrame:
-    if kind & MESSAGE_BEST_EFFORT and kind & MESSAGE_PARTIAL:
+def parse_message(r: Reader, kind: int, into: MessageFrame) -> None:
+    """Fill `into`."""
+    if kind & _BEST_EFFORT and kind & _PARTIAL:
         raise BadPacket("contradicting delivery modes")
-    m = MessageFrame()
-    m.kind = kind
-    m.id = r.pull_varint()
-    if kind & MESSAGE_ORDERED:
-        m.order = r.pull_varint()
-    if kind & MESSAGE_FRAGMENT:
-        m.offset = r.pull_varint()
-        m.total = r.pull_varint()
-    size = r.pull_varint() if kind & MESSAGE_LEN else r.end - r.pos
-    m.start = r.skip(size)
-    m.stop = m.start + size
-    if m.total >= 0 and (size == 0 or m.offset + size > m.total):
+    into.kind = kind
+    into.id = r.pull_varint()
+    into.order = r.pull_varint() if kind & _ORDERED else -1
+    into.offset = 0
+    into.total = -1
+    if kind & _FRAGMENT:
+        into.offset = r.pull_varint()
+        into.total = r.pull_varint()
+    size = r.pull_varint() if kind & _MESSAGE_LEN else r.end - r.pos
+    into.start = r.skip(size)
+    into.stop = into.start + size
+    if into.total >= 0 and (size == 0 or into.offset + size > into.total):
         raise BadPacket("message fragment outside its message")
-    return m
 
 
 # MESSAGE_ABANDON: message id, 1 + order (0: unordered), 1 + bytes of it that were sent (0: none of it ever was)

@@ -50,6 +50,18 @@ cdef inline int put_u64(bytearray target, Py_ssize_t at, unsigned long long valu
     return 0
 
 
+cdef inline int put_u32(bytearray target, Py_ssize_t at, unsigned long long value) except -1:
+    cdef unsigned char *to
+    if at < 0 or at > len(target) - 4:
+        raise IndexError("number outside of a buffer")
+    to = <unsigned char *>PyByteArray_AS_STRING(target) + at
+    to[0] = (value >> 24) & 255
+    to[1] = (value >> 16) & 255
+    to[2] = (value >> 8) & 255
+    to[3] = value & 255
+    return 0
+
+
 cdef inline bytes gather(bytearray source, Py_ssize_t start, Py_ssize_t step, Py_ssize_t count):
     cdef bytes out
     cdef char *to

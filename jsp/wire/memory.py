@@ -31,6 +31,13 @@ def put_u64(target: bytearray, at: int, value: int) -> None:
     target[at : at + 8] = value.to_bytes(8, "big")
 
 
+def put_u32(target: bytearray, at: int, value: int) -> None:
+    """Write the low 32 bits of `value` as four big-endian bytes; IndexError when there is no room."""
+    if at < 0 or at + 4 > len(target):
+        raise IndexError("number outside of a buffer")
+    target[at : at + 4] = (value & 0xFFFFFFFF).to_bytes(4, "big")
+
+
 def gather(source: bytearray, start: int, step: int, count: int) -> bytes:
     """The 16 bytes at `start` and at `count - 1` places more, `step` apart; IndexError when they are not all there."""
     if start < 0 or step < 0 or (count and start + step * (count - 1) + 16 > len(source)):

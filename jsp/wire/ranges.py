@@ -30,6 +30,8 @@ class RangeSet:
         return iter(zip(self.starts, self.stops, strict=True))
 
     def __contains__(self, value: int) -> bool:
+        if not self.stops or value >= self.stops[-1]:
+            return False
         i = bisect_right(self.starts, value) - 1
         return i >= 0 and value < self.stops[i]
 

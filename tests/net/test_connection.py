@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import gevent
 import gevent.subprocess
@@ -11,6 +13,7 @@ import pytest
 
 import jsp
 from jsp.engine.events import Transmit
+from jsp.engine.timers import NEVER
 from jsp.errors import Code
 from tests.net.support import IDENTITY, OTHER, Echo, burn, echo_connection, leftovers, serving, until
 
@@ -360,17 +363,17 @@ def test_local_address_is_the_one_in_use() -> None:
         assert conn.paths[0].local[1] > 0
 
 
-def test_a_mistake_in_one_connection_leaves_the_others(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail() -> None:
-        raise RuntimeError("a mistake of ours")
+def test_a_mistake_in_one_connection_leaves_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def stop(self) -> None:
+            raise RuntimeError("a mistake of ours")
 
     with serving() as server, jsp.connect(server.url) as first, jsp.connect(server.url) as second:
         first.ping()
         second.ping()
         broken, sound = server.connections()
-        monkeypatch.setattr(broken, "dispatch", fail)
+        broken.disarm()
+        broken.timer, broken.armed_for = Broken(), NEVER
         broken.changed()
         sound.send(b"still here")
         assert second.recv(timeout=2).data == b"still here"
@@ -380,23 +383,29 @@ def test_a_mistake_in_one_connection_leaves_the_others(
     assert "a mistake of ours" in caplog.text
 
 
-def test_what_is_due_waits_quietly_for_a_full_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    fired = 0
+def test_what_is_due_waits_quietly_for_a_full_socket() -> None:
+    timers = 0
+
+    class CountingLoop:
+        def __init__(self, loop: Any) -> None:
+            self._loop = loop
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._loop, name)
+
+        def timer(self, *args: Any) -> Any:
+            nonlocal timers
+            timers += 1
+            return self._loop.timer(*args)
+
     with serving() as server, jsp.connect(server.url) as conn:
         endpoint = conn._endpoint
-        on_timer = endpoint.on_timer
-
-        def count(shell: jsp.Connection) -> None:
-            nonlocal fired
-            fired += 1
-            on_timer(shell)
-
-        monkeypatch.setattr(endpoint, "on_timer", count)
         conn.ping()
         endpoint._unsent = Transmit(conn.remote_address, b"", 1)
+        endpoint.hub = SimpleNamespace(loop=CountingLoop(endpoint.hub.loop))
         server.connections()[0].send(b"wants an acknowledgement")
         gevent.sleep(0.2)
-        assert fired < 20
+        assert timers < 20
         endpoint._on_writable()
         conn.ping(1.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -44,23 +45,38 @@ def test_train_arrives_as_its_packets(sockets: list[UdpSocket], gso: bool) -> No
 def test_route_without_segmentation_falls_back_by_itself(sockets: list[UdpSocket]) -> None:
     a, b = sockets
 
-    class NoGso:
-        def __init__(self, inner):  # type: ignore[no-untyped-def]
-            self.inner = inner
-
-        def sendmsg(self, buffers, ancillary, flags, address):  # type: ignore[no-untyped-def]
-            if any(kind == 103 for _, kind, _ in ancillary):
-                raise OSError(5, "Input/output error")
-            return self.inner.sendmsg(buffers, ancillary, flags, address)
-
-        def __getattr__(self, name):  # type: ignore[no-untyped-def]
-            return getattr(self.inner, name)
-
-    a._socket = NoGso(a._socket)
+    # No kernel takes that many segments at once.
     for _ in range(2):
-        assert a.send(Transmit(b.address, b"x" * 3000, 1200))
-    assert [len(p) for p in receive_all(b)] == [1200, 1200, 600] * 2
+        assert a.send(Transmit(b.address, b"x" * 3010, 15))
+        received = receive_all(b) + receive_all(b) + receive_all(b)
+        assert [len(p) for p in received] == [15] * 200 + [10]
     assert b.address in a._no_gso
+
+
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", AF_INET), ("::1", AF_INET6)])
+def test_each_datagram_comes_with_its_own_address(host: str, family: int) -> None:
+    with ExitStack() as stack:
+        first, second, target = [stack.enter_context(closing(UdpSocket((host, 0), family))) for _ in range(3)]
+        slots = PacketBuffer()
+        for sender in (first, second, second, first):
+            assert sender.send(Transmit(target.address, b"who?", 4))
+            time.sleep(0.01)
+            received = target.receive(slots)
+            assert received is not None
+            assert received.remote == sender.address
+            assert target.send(Transmit(received.remote, b"you", 3))
+            time.sleep(0.01)
+            answer = sender.receive(slots)
+            assert answer is not None
+            assert (answer.remote, bytes(slots.view[: answer.size])) == (target.address, b"you")
+
+
+def test_a_closed_socket_sends_nothing(sockets: list[UdpSocket]) -> None:
+    a, b = sockets
+    a.close()
+    # Its number may be another file's by now.
+    assert a.send(Transmit(b.address, b"late", 4))
+    assert receive_all(b) == []
 
 
 def test_datagram_too_large_for_the_interface_counts_as_lost(sockets: list[UdpSocket]) -> None:

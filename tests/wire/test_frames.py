@@ -24,6 +24,12 @@ def ack_of(r: Reader, with_ecn: bool) -> tuple[Any, ...]:
     return ack.path_id, round(ack.delay / ACK_DELAY_UNIT), ranges, ack.ecn
 
 
+def message_frame(r: Reader, kind: int) -> frames.MessageFrame:
+    frame = frames.MessageFrame()
+    frames.parse_message(r, kind, frame)
+    return frame
+
+
 def stream_frame(r: Reader, kind: int) -> frames.StreamFrame:
     frame = frames.StreamFrame()
     frames.parse_stream(r, kind, frame)
@@ -42,7 +48,7 @@ def crypto_of(r: Reader) -> tuple[int, bytes]:
 
 
 def message_of(r: Reader, kind: int) -> tuple[int, int, int, int, int, bytes]:
-    m = frames.parse_message(r, kind)
+    m = message_frame(r, kind)
     return m.kind, m.id, m.order, m.offset, m.total, bytes(r.data[m.start : m.stop])
 
 
@@ -276,11 +282,11 @@ REFUSED: list[tuple[str, str, Callable[[Reader], Any]]] = [
     ("n77 2^62 ranges", "00" + "80100000" + "00" + "ff" * 8 + "00", lambda r: frames.parse_ack(r, False)),
     ("crypto of 2^62 bytes", "00" + "ff" * 8 + "00" * 50, frames.parse_crypto),
     ("stream of 2^62 bytes", "00" + "ff" * 8 + "00" * 50, lambda r: stream_frame(r, 0x0A)),
-    ("contradicting delivery modes", "00" + "00", lambda r: frames.parse_message(r, 0x39)),
-    ("fragment beyond its message", "00" + "03" + "04" + "02" + "6869", lambda r: frames.parse_message(r, 0x23)),
-    ("fragment without bytes", "00" + "00" + "04" + "00", lambda r: frames.parse_message(r, 0x23)),
-    ("fragment of nothing", "00" + "00" + "00" + "00", lambda r: frames.parse_message(r, 0x23)),
-    ("fragment at 2^62", "00" + "ff" * 8 + "04" + "01" + "68", lambda r: frames.parse_message(r, 0x23)),
+    ("contradicting delivery modes", "00" + "00", lambda r: message_frame(r, 0x39)),
+    ("fragment beyond its message", "00" + "03" + "04" + "02" + "6869", lambda r: message_frame(r, 0x23)),
+    ("fragment without bytes", "00" + "00" + "04" + "00", lambda r: message_frame(r, 0x23)),
+    ("fragment of nothing", "00" + "00" + "00" + "00", lambda r: message_frame(r, 0x23)),
+    ("fragment at 2^62", "00" + "ff" * 8 + "04" + "01" + "68", lambda r: message_frame(r, 0x23)),
     ("connection id of no bytes", "00" + "01" + "00" + "00" + "00" * 16, frames.parse_new_cid),
     ("connection id of 21 bytes", "00" + "01" + "00" + "15" + "00" * 37, frames.parse_new_cid),
     ("retires what is not there yet", "00" + "01" + "02" + "04" + "00" * 20, frames.parse_new_cid),
@@ -303,7 +309,7 @@ PARSERS: list[tuple[str, Callable[[Reader], Any]]] = [
     ("two", frames.parse_two),
     ("crypto", frames.parse_crypto),
     *[(f"stream {kind:#x}", lambda r, kind=kind: stream_frame(r, kind)) for kind in range(0x08, 0x10)],
-    *[(f"message {kind:#x}", lambda r, kind=kind: frames.parse_message(r, kind)) for kind in range(0x20, 0x40)],
+    *[(f"message {kind:#x}", lambda r, kind=kind: message_frame(r, kind)) for kind in range(0x20, 0x40)],
     ("abandon", frames.parse_abandon),
     ("new_cid", frames.parse_new_cid),
     ("close", frames.parse_close),
@@ -439,7 +445,7 @@ def test_a_parsed_message_lies_inside_the_packet_and_its_total(
     message_id: int, offset: int, rest: bytes, kind: int
 ) -> None:
     body = varint(message_id) + varint(offset) + rest
-    found = value_or_bad_packet(with_reader(lambda r: frames.parse_message(r, kind)), body)
+    found = value_or_bad_packet(with_reader(lambda r: message_frame(r, kind)), body)
     if found is not None:
         assert 7 <= found.start <= found.stop <= 7 + len(body)
         if kind & frames.MESSAGE_FRAGMENT:

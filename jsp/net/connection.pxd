@@ -1,0 +1,50 @@
+# C types of connection.py.
+import cython
+from jsp.engine.connection cimport ConnectionCore
+from jsp.net.endpoint cimport Endpoint
+from jsp.net.stream cimport Stream
+from jsp.net.waiting cimport Signal
+
+
+cdef class Connection:
+    cdef bint _asked
+    cdef bint _closing
+    cdef Signal _ended
+    cdef readonly Endpoint _endpoint
+    cdef bint _forgotten
+    cdef object _hub
+    cdef list _incoming
+    cdef Signal _message_arrived
+    cdef Signal _message_room
+    cdef Signal _opened
+    cdef dict _pings
+    cdef object _refusal
+    cdef Signal _stream_arrived
+    cdef dict _streams
+    cdef Signal _streams_available
+    cdef public double armed_for
+    cdef public ConnectionCore core
+    cdef public object on_closed
+    cdef public object on_connected
+    cdef public object on_messages
+    cdef public object on_presented
+    cdef public object on_stream
+    cdef public object on_untaken
+    cdef public bint owns_endpoint
+    cdef public object timer
+    cdef object __weakref__
+
+    cpdef send(self, data, mode=*, bint ordered=*, timeout=*)
+    cpdef take_message(self)
+    cpdef changed(self)
+    cpdef wake(self, Signal signal)
+    cpdef changed_if_due(self)
+    cpdef release(self, Stream stream)
+    cpdef _wait(self, Signal signal, deadline, what)
+    cpdef check_hub(self)
+    cpdef _check_open(self)
+    cpdef _check_usable(self)
+    @cython.locals(stream=Stream, core=ConnectionCore)
+    cpdef dispatch(self)
+    cpdef _dispatch_rare(self, event)
+    cpdef disarm(self)

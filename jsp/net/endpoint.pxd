@@ -1,0 +1,53 @@
+# C types of endpoint.py.
+import cython
+from jsp.engine.connection cimport ConnectionCore
+from jsp.net.connection cimport Connection
+from jsp.net.udp cimport UdpSocket
+from jsp.net.waiting cimport Signal
+from jsp.wire.buffer cimport PacketBuffer
+
+cdef long long _BATCHES
+
+
+cdef class Endpoint:
+    cdef dict _dirty
+    cdef readonly long long _mistakes
+    cdef public object _reader
+    cdef dict _shells
+    cdef PacketBuffer _slots
+    cdef bint _turn_due
+    cdef public object _unsent
+    cdef list _woken
+    cdef object _writer
+    cdef public object accept
+    cdef public bint closed
+    cdef public object core
+    cdef public object hub
+    cdef public UdpSocket socket
+    cdef object __weakref__
+
+    cpdef list connections(self)
+    cpdef changed(self, ConnectionCore core)
+    cpdef wake(self, Signal signal)
+    cpdef _schedule(self)
+    @cython.locals(woken=list)
+    cpdef _turn(self)
+    cpdef _on_readable(self)
+    @cython.locals(connection=ConnectionCore, shell=Connection)
+    cpdef _take_batch(self, received)
+    cpdef _on_mistake(self)
+    @cython.locals(core=ConnectionCore)
+    cpdef _take_accepted(self)
+    cpdef _on_refused(self)
+    cpdef on_timer(self, Connection shell)
+    @cython.locals(deadline=cython.double, left=cython.double)
+    cpdef _arm(self, Connection shell)
+    @cython.locals(dirty=dict, core=ConnectionCore)
+    cpdef _flush(self)
+    cpdef _give_up(self, ConnectionCore core)
+    @cython.locals(shell=Connection, now=cython.double)
+    cpdef flush(self, ConnectionCore core)
+    cpdef _wait_writable(self, transmit)
+    cpdef _on_writable(self)
+    cpdef close(self)
+    cpdef leave_to_parent(self)

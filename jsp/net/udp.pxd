@@ -1,0 +1,35 @@
+# C types of udp.py.
+import cython
+cimport jsp.net.datagrams as datagrams
+from jsp.net.arrival cimport Arrival
+from jsp.wire.buffer cimport PacketBuffer
+
+cdef long long _RECEIVED_MAX
+cdef long long _NAMES_MAX
+
+
+cdef class UdpSocket:
+    cdef Arrival _arrival
+    cdef long long _fd
+    cdef bint _gro
+    cdef public bint _gso
+    cdef object _local_address
+    cdef bytes _local_packed
+    cdef dict _names
+    cdef readonly set _no_gso
+    cdef readonly object _socket
+    cdef bint _wildcard
+    cdef public object address
+    cdef public object family
+    cdef public bint refused
+
+    @cython.locals(arrival=Arrival, size=cython.longlong)
+    cpdef receive(self, PacketBuffer slots)
+    cpdef _local(self, bytes packed)
+    cpdef _note_refusal(self, long long number)
+    cpdef bytes _name(self, remote)
+    cpdef bytes _source(self, local)
+    @cython.locals(segment=cython.longlong, single=cython.bint, sent=cython.longlong, source=bytes, name=bytes)
+    cpdef bint send(self, transmit) except? -1
+    @cython.locals(segment=cython.longlong, start=cython.longlong, sent=cython.longlong)
+    cpdef bint _send_each(self, transmit, bytes name, bytes source) except? -1

@@ -1,0 +1,9 @@
+# C types of waiting.py.
+
+
+cdef class Signal:
+    cdef list _waiters
+
+    cpdef bint wait(self, timeout=*) except? -1
+    cpdef list take(self)
+    cpdef notify(self)
