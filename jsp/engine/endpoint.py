@@ -22,6 +22,7 @@ from jsp.engine.builder import Train
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import Closed, Endpoint, Received, Transmit
 from jsp.engine.flow import Memory
+from jsp.engine.sharing import Share
 from jsp.engine.states import Moved, State
 from jsp.errors import BadPacket, Code
 from jsp.wire.buffer import PacketBuffer, Reader
@@ -56,6 +57,7 @@ class EndpointCore:
         connections: the live ones.
         accepting: whether new clients are taken; others are refused with REFUSED.
         full: asked when a client comes whether the owner has no room for it now; it is then refused with BUSY.
+        share: our part of the port when other processes serve it, too.
         accepted: connections made by clients since the owner last looked; the owner empties it.
         dropped: datagrams that were for nobody.
     """
@@ -71,6 +73,7 @@ class EndpointCore:
         self.accepted: deque[ConnectionCore] = deque()
         self.accepting = True
         self.full: Callable[[], bool] | None = None
+        self.share: Share | None = None
         self.dropped = 0
         # SPEC 7.6: once for all; a forked child that went on would seal under the parent's keys and numbers.
         self.owner = os.getpid()
@@ -100,8 +103,10 @@ class EndpointCore:
     def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
         while True:
             cid = self._entropy(self.cid_size)
+            if self.share is not None:
+                cid = self.share.mark(cid)
             # SPEC 4.6: an id whose token a stranger knows would let the stranger end the connection.
-            if cid not in self._routes and cid not in self._revealed:
+            if cid and cid not in self._routes and cid not in self._revealed:
                 break
         self._routes[cid] = (connection, path_id)
         return cid, self._reset_token(cid)
@@ -204,7 +209,9 @@ class EndpointCore:
     def _handle_unknown(
         self, now: float, data: bytearray, start: int, end: int, received: Received, cid: bytes
     ) -> ConnectionCore | None:
-        """A 1-RTT packet for nobody: perhaps a stateless reset, perhaps from a life before."""
+        """A 1-RTT packet for nobody here: another worker's, perhaps a stateless reset, perhaps from a life before."""
+        if self._pass_on(cid, data, start, end, received):
+            return None
         last = start + (end - start - 1) // received.segment_size * received.segment_size
         token = bytes(data[end - RESET_TOKEN_SIZE : end])
         connection = self._reset_watch.get(self._token_digest(token)) if end - last >= SHORT_MIN else None
@@ -223,6 +230,20 @@ class EndpointCore:
                 del self._revealed[next(iter(self._revealed))]
             self._revealed[cid] = None
         return None
+
+    def _pass_on(self, cid: bytes, data: bytearray, start: int, end: int, received: Received) -> bool:
+        """Whether these datagrams are another worker's, who has them now.
+
+        SPEC 4.6: answering for one would give away the reset token of an id that may be in use there.
+        """
+        share = self.share
+        owner = share.owner(cid) if share is not None else None
+        if share is None or owner is None:
+            return False
+        segment = min(received.segment_size, end - start)
+        batch = Received(end - start, segment, received.remote, received.local, received.ecn)
+        share.pass_on(owner, bytes(data[start:end]), batch)
+        return True
 
     def _handle_long(
         self, now: float, wall_time: float, slots: PacketBuffer, start: int, end: int, received: Received
@@ -256,6 +277,8 @@ class EndpointCore:
                 break
             if pos == start:
                 dcid = header.dcid
+                if self._pass_on(dcid, slots.data, start, end, received):
+                    return None
                 if header.version not in VERSIONS:
                     return self._handle_version(now, header, received, slots.data, end - start)
                 connection = self._route_long(now, wall_time, header, received, end - start)
