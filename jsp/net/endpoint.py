@@ -164,6 +164,16 @@ class Endpoint:
             while (reply := core.poll_transmit()) is not None:
                 self.socket.send(reply)
 
+    def handle_passed_on(self, data: bytes, received: Received) -> None:
+        """A batch for us that came to another worker of our port."""
+        if self.closed:
+            return
+        self._slots.data[: len(data)] = data
+        try:
+            self._take_batch(received)
+        except Exception:
+            self._on_mistake()
+
     def _on_mistake(self) -> None:
         """A mistake of ours costs the batch that showed it, and must not cost the port its reader."""
         self._mistakes += 1

@@ -25,10 +25,12 @@ from jsp.net.endpoint import Endpoint
 from jsp.net.handler import Handler, HandlerRunner, Spawner
 from jsp.net.interrupts import orderly_interrupts
 from jsp.net.judging import judge
+from jsp.net.steering import bind_all
 from jsp.net.stream import Stream
 from jsp.net.trust import Trust
 from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port, reachable_host
 from jsp.net.waiting import Signal
+from jsp.net.workers import Berth, Crew, check_workers, share_of
 from jsp.wire.address import Address
 
 log = logging.getLogger("jsp")
@@ -52,6 +54,9 @@ class Server:
         config: see `jsp.Config`.
         spawn: "default" or None (no bound), the most greenlets to run at once, or a `gevent.pool.Pool`. When all are
             busy new connections are refused (BUSY).
+        workers: processes that serve the port together. 1: this one does. More: as many are forked at `start`, and
+            each has its own copy of all objects, and its own `spawn`. `max_connections`, `memory_limit` and
+            `rate_limit` of `config` are divided among them.
 
     Attributes:
         address: (host, port) as bound; of the port asked for before `start`.
@@ -69,7 +74,9 @@ class Server:
         trust: Trust | None = None,
         config: Config | None = None,
         spawn: str | int | Pool | None = "default",
+        workers: int = 1,
     ) -> None:
+        self._processes = check_workers(workers)
         self._bound = _bound_socket(listener)
         self._listener = _parse_listener(listener if self._bound is None else self._bound.getsockname())
         self._handle = handle
@@ -78,6 +85,8 @@ class Server:
         self.config = config or Config()
         self._spawner = Spawner(_make_pool(spawn))
         self._endpoint: Endpoint | None = None
+        self._crew: Crew | None = None
+        self._lost = False
         self._stopped = Signal()
         self._stopping = False
         self.address: tuple[Any, ...] = self._listener
@@ -96,11 +105,11 @@ class Server:
 
     @property
     def started(self) -> bool:
-        return self._endpoint is not None
+        return self._endpoint is not None or self._crew is not None
 
     @property
     def closed(self) -> bool:
-        return self._endpoint is None
+        return not self.started
 
     @property
     def server_host(self) -> str:
@@ -134,11 +143,25 @@ class Server:
         return str(Address(host, self.address[1], self.identity.peer_id.digest, key))
 
     def start(self) -> None:
-        """Bind the port and serve in the background. OSError when the port cannot be had; harmless when started."""
-        if self._endpoint is not None:
+        """Bind the port and serve in the background. OSError when the port cannot be had; harmless when started.
+
+        With `workers`, processes are forked now, and begin with what this one is now. OSError when they cannot be.
+        """
+        if self.started:
             return
-        host, port = self._listener
+        self._lost = False
+        # Before any process is forked: a fresh one would be another one in each.
         identity = self.identity
+        host, port = self._listener
+        family = AF_INET6 if ":" in host else AF_INET
+        if self._processes > 1:
+            sockets = bind_all((host, port), family, self._processes, self._bound)
+            self._crew = Crew(sockets, self._work, self.stop_timeout, self._on_crew_lost)
+            self.address = self._crew.address
+        else:
+            self._serve_on(UdpSocket((host, port), family, self._bound), identity)
+
+    def _serve_on(self, socket: UdpSocket, identity: Identity) -> Endpoint:
         trust = self._trust
         credentials = Credentials(
             identity=identity,
@@ -148,7 +171,6 @@ class Server:
             access_key=trust.key if trust is not None else None,
             identity_required=trust is not None and trust.needs_identity,
         )
-        socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET, bound=self._bound)
         reset_secret = identity.derive(partial(derive_reset_secret, address=socket.address))
         endpoint = Endpoint(socket, self.config, credentials, reset_secret)
         endpoint.accept = self._on_accepted
@@ -156,14 +178,32 @@ class Server:
         endpoint.core.full = self._spawner.full
         self._endpoint = endpoint
         self.address = socket.address
+        return endpoint
+
+    def _work(self, berth: Berth) -> None:
+        """In a worker's process: serve until told to stop."""
+        self._stopped = Signal()
+        self.config = share_of(self.config, self._processes)
+        endpoint = self._serve_on(berth.socket, self.identity)
+        self.stop(berth.serve(endpoint, self._stopped, self.stop_timeout))
+
+    def _on_crew_lost(self) -> None:
+        log.error("the supervisor of the server's workers ended unexpectedly; the server has stopped")
+        self._lost = True
+        self._release()
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
-        """Start, and serve until `stop` is called (or Ctrl-C); then stop in good order."""
+        """Start, and serve until `stop` is called (or Ctrl-C); then stop in good order.
+
+        ChildProcessError when workers serve and the process that keeps them is killed.
+        """
         self.start()
         try:
             with orderly_interrupts():
                 while self.started:
                     self._stopped.wait()
+            if self._lost:
+                raise ChildProcessError("the supervisor of the server's workers ended unexpectedly")
         finally:
             self.stop(stop_timeout)
 
@@ -173,31 +213,38 @@ class Server:
         `finish` methods then get a second more. Harmless when stopped. Nothing of the server is left afterwards: no
         greenlet but one that does not end when it is killed, no socket.
         """
-        endpoint = self._endpoint
+        serving = self._crew or self._endpoint
         if self._stopping:
             return
-        if endpoint is not None and endpoint.closed:
+        if serving is not None and serving.closed:
             # A forked child's copy; the server is its parent's.
-            self._endpoint = None
+            self._crew = self._endpoint = None
             return
-        if endpoint is not None and endpoint.hub is not get_hub():
+        if serving is not None and serving.hub is not get_hub():
             raise WrongHub("this server belongs to another thread; stop it there")
         self._stopping = True
         deadline = clock.now() + (self.stop_timeout if timeout is None else timeout)
         try:
-            if endpoint is not None:
-                self._close_connections(endpoint, deadline)
+            if self._crew is not None:
+                self._crew.stop(max(0.0, deadline - clock.now()))
+            if self._endpoint is not None:
+                self._close_connections(self._endpoint, deadline)
             # After a stop that was interrupted there may be handlers, and nothing else.
             self._spawner.stop(max(0.0, deadline - clock.now()))
         finally:
             self._stopping = False
-            if self._bound is not None:
-                self._bound.close()
-                self._bound = None
-            if endpoint is not None:
-                endpoint.close()
-                self._endpoint = None
-                self._stopped.notify()
+            self._release()
+
+    def _release(self) -> None:
+        """Let go of the port, and say that the server has stopped."""
+        if self._bound is not None:
+            self._bound.close()
+            self._bound = None
+        serving = self._crew or self._endpoint
+        if serving is not None:
+            serving.close()
+            self._crew = self._endpoint = None
+            self._stopped.notify()
 
     def _close_connections(self, endpoint: Endpoint, deadline: float) -> None:
         endpoint.core.accepting = False
@@ -213,7 +260,7 @@ class Server:
     close = stop
 
     def connections(self) -> list[Connection]:
-        """The open connections."""
+        """The open connections; those of this worker only, and none where there are workers."""
         return self._endpoint.connections() if self._endpoint is not None else []
 
     # --- connections ---------------------------------------------------------------------------------------

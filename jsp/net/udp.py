@@ -7,6 +7,7 @@ listens at the other end is worth telling, and only while connecting.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket as stdlib_socket
@@ -35,6 +36,7 @@ _IPV6_RECVERR = 25
 _MSG_ERRQUEUE = 0x2000
 _SO_RCVBUFFORCE = 33
 _SO_SNDBUFFORCE = 32
+_SO_ATTACH_REUSEPORT_CBPF = 51
 
 _BUFFER_BYTES = 4 << 20
 _RECEIVED_MAX = DATAGRAM_MAX
@@ -61,15 +63,18 @@ class UdpSocket:
         "_wildcard", "address", "family", "refused",
     )  # fmt: skip
 
-    def __init__(self, bind: tuple[str, int], family: int, reuse_address: bool = False, bound: Any = None) -> None:
-        """Bind to `bind`, or duplicate the socket `bound`; OSError says why when that fails."""
+    def __init__(self, bind: tuple[str, int], family: int, bound: Any = None, shared: bool = False) -> None:
+        """Bind to `bind`, or duplicate the socket `bound`; OSError says why when that fails.
+
+        `shared`: beside the sockets that have the port and let others share it (`share_port`).
+        """
         self.family = family
         fd = None if bound is None else os.dup(bound.fileno())
         self._socket = new_socket(family, stdlib_socket.SOCK_DGRAM, fd)
         try:
             self._socket.setblocking(False)
-            if reuse_address:
-                self._socket.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
+            if shared:
+                self.share_port()
             if family == AF_INET6 and bound is None:
                 self._socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 0)
             self._enlarge_buffers()
@@ -132,6 +137,21 @@ class UdpSocket:
         self._set(stdlib_socket.IPPROTO_IP, _IP_RECVERR, 1)
         if self.family == AF_INET6:
             self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+
+    def share_port(self) -> None:
+        """Let further sockets of this user bind to our port. OSError where systems cannot."""
+        self._socket.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEPORT, 1)
+
+    def attach_filter(self, program: ctypes.Array[ctypes.c_char], instructions: int) -> bool:
+        """Let a classic BPF program choose among the sockets that share our port; whether the kernel takes it."""
+        if sys.platform != "linux":
+            return False
+        pointer = struct.pack("HP", instructions, ctypes.addressof(program))
+        try:
+            self._socket.setsockopt(stdlib_socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, pointer)
+        except OSError:
+            return False
+        return True
 
     def fileno(self) -> int:
         return int(self._socket.fileno())

@@ -56,6 +56,7 @@ class WireProxy:
         self.dropped = 0
         # By the client's address: the socket that is this client for the server.
         self._backs: dict[tuple[str, int], socket.socket] = {}
+        self._forgotten: list[socket.socket] = []
         # (when it is due, how to send it, datagram); all take the same time, so they stay in order.
         self._under_way: deque[tuple[float, _Send, bytes]] = deque()
         self._more = Event()
@@ -70,8 +71,13 @@ class WireProxy:
         while self._under_way:
             gevent.sleep(0.001)
         gevent.killall(self._greenlets)
-        for each in (self._front, *self._backs.values()):
+        for each in (self._front, *self._backs.values(), *self._forgotten):
             each.close()
+
+    def rebind(self) -> None:
+        """Give all clients other ports from now on, as a NAT does that forgot them."""
+        self._forgotten += self._backs.values()
+        self._backs.clear()
 
     def carried(self, text: bytes) -> bool:
         """Whether any datagram so far had `text` in it."""
