@@ -8,7 +8,14 @@ from typing import Any
 
 import jsp
 import jsp.transfer
-from jsp.cli.common import add_common_arguments, add_listen_arguments, load_identity, say, server_trust
+from jsp.cli.common import (
+    add_common_arguments,
+    add_listen_arguments,
+    add_workers_argument,
+    load_identity,
+    say,
+    server_trust,
+)
 from jsp.cli.common import serve as serve_until_stopped
 
 from . import words
@@ -27,6 +34,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("directory", metavar="DIR", help="what is served")
     parser.add_argument("--read-only", action="store_true", help="refuse to have anything pushed")
     add_listen_arguments(parser)
+    add_workers_argument(parser)
     parser.set_defaults(command=serve)
 
 
@@ -36,7 +44,7 @@ def serve(args: argparse.Namespace) -> int:
     handler = jsp.transfer.handler(directory, read_only=args.read_only, on_done=tell)
     trust = server_trust(args)
     identity = load_identity(args.identity)
-    server = jsp.Server(args.listen, handler, identity=identity, trust=trust, config=CONFIG)
+    server = jsp.Server(args.listen, handler, identity=identity, trust=trust, config=CONFIG, workers=args.workers)
     return serve_until_stopped(server, args)
 
 

@@ -15,6 +15,7 @@ from jsp.cli.common import (
     UsageError,
     add_common_arguments,
     add_listen_arguments,
+    add_workers_argument,
     describe,
     load_identity,
     server_trust,
@@ -34,6 +35,7 @@ def add_parser(commands: Any) -> None:
     add_common_arguments(parser, json_help='print {"address": ...} when ready')
     parser.add_argument("service", metavar="MODULE:SERVICE", help="found from the current directory on, as `python -m`")
     add_listen_arguments(parser)
+    add_workers_argument(parser)
     parser.set_defaults(command=serve)
 
 
@@ -42,7 +44,8 @@ def serve(args: argparse.Namespace) -> int:
     service = load_service(args.service)
     identity = load_identity(args.identity)
     trust = server_trust(args)
-    server = jsp.rpc.Server(args.listen, service, identity=identity, trust=trust, debug=args.debug)
+    options = {"identity": identity, "trust": trust, "debug": args.debug, "workers": args.workers}
+    server = jsp.rpc.Server(args.listen, service, **options)
     return serve_until_stopped(server, args)
 
 

@@ -132,6 +132,12 @@ def add_listen_arguments(parser: argparse.ArgumentParser) -> None:
     welcome.add_argument("--public", action="store_true", help="let in everybody")
 
 
+def add_workers_argument(parser: argparse.ArgumentParser) -> None:
+    """`--workers`, for servers whose connections have nothing to do with each other."""
+    text = "processes that serve the port together, each with its own copy of everything (default: 1)"
+    parser.add_argument("--workers", metavar="N", type=whole, default=1, help=text)
+
+
 def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
     """`--identity`, `--key-file`, `--timeout` for what takes an ADDRESS (the positional is the caller's)."""
     group = parser.add_argument_group("connecting")

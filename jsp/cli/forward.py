@@ -30,6 +30,7 @@ from jsp.cli.common import (
     add_common_arguments,
     add_connect_arguments,
     add_listen_arguments,
+    add_workers_argument,
     connect,
     describe,
     load_identity,
@@ -91,6 +92,7 @@ def add_parser(commands: Any) -> None:
     add_common_arguments(server, json_help='print {"address": "jsp1...@HOST:PORT"} when ready')
     server.add_argument("--target", metavar="HOST:PORT", type=place, required=True, help="the TCP service")
     add_listen_arguments(server)
+    add_workers_argument(server)
     server.set_defaults(command=forward_serve)
 
 
@@ -126,7 +128,8 @@ def forward_serve(args: argparse.Namespace) -> int:
 
     trust = server_trust(args)
     identity = load_identity(args.identity)
-    return serve(jsp.StreamServer(args.listen, handle, identity=identity, trust=trust, config=_config(_STREAMS)), args)
+    options = {"identity": identity, "trust": trust, "config": _config(_STREAMS), "workers": args.workers}
+    return serve(jsp.StreamServer(args.listen, handle, **options), args)
 
 
 # --- the connecting end ------------------------------------------------------------------------------------------

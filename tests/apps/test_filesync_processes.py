@@ -57,6 +57,18 @@ def address(server: tuple[Path, str], place: Path) -> str:
 # --- serving -----------------------------------------------------------------------------------------------------
 
 
+def test_serve_with_workers() -> None:
+    Path("served").mkdir()
+    make_tree(Path("here"), 1)
+    with serve(Path("served"), "--workers", "2") as server:
+        address = server.line()
+        for number in range(3):
+            assert main(["push", "here/", f"{address}/{number}"]) == 0
+            assert_same(Path("here"), Path("served", str(number)))
+        assert server.stop() == 0
+        assert "Traceback" not in server.errors()
+
+
 def test_serve_prints_an_address_with_a_fresh_key_that_works(capsys: pytest.CaptureFixture[str]) -> None:
     write(Path("served/file"), "content")
     with serve(Path("served")) as first, serve(Path("served"), "--json") as second:

@@ -311,6 +311,17 @@ def test_serve_prints_an_address_with_a_fresh_key_that_works(capsys: pytest.Capt
 
 
 @interrupts
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_serve_with_workers(number: signal.Signals, status: int) -> None:
+    with served("--workers", "2") as program:
+        address = program.line()
+        for _ in range(3):
+            assert main(["call", address, "add", "2", "3"]) == 0
+        assert program.stop(number) == status
+        assert "Traceback" not in program.errors()
+
+
+@interrupts
 def test_ctrl_c_stops_what_runs() -> None:
     with served() as program, jsp.rpc.connect(program.line()) as client:
         future = client.submit("wait")

@@ -247,6 +247,23 @@ def test_it_connects_again_by_itself(number: signal.Signals) -> None:
         assert client.stop() == 0
 
 
+def test_serve_with_workers() -> None:
+    load_identity(None)
+    with socket.create_server(("127.0.0.1", 0)) as target, ExitStack() as programs:
+        target.settimeout(PATIENCE)
+        serve = ("forward", "serve", "--target", f"127.0.0.1:{target.getsockname()[1]}", "--listen", "127.0.0.1:0")
+        server = programs.enter_context(jsp_program(*serve, "--workers", "2"))
+        client = programs.enter_context(jsp_program("forward", server.line(), "--tcp-listen", ":0"))
+        with dial(int(client.line().removeprefix("127.0.0.1:"))) as tcp:
+            there, _ = target.accept()
+            with there:
+                there.sendall(b"hello")
+            assert read_all(tcp) == b"hello"
+        for end in (client, server):
+            assert end.stop() == 0
+            assert end.errors() == ""
+
+
 def converse_until_it_breaks(tcp: socket.socket) -> None:
     # Enough for a packet that a server which has forgotten the connection answers with a reset (spec section 4.6).
     tcp.sendall(bytes(1000))
