@@ -185,7 +185,7 @@ class Server:
         self._stopped = Signal()
         self.config = share_of(self.config, self._processes)
         endpoint = self._serve_on(berth.socket, self.identity)
-        self.stop(berth.serve(endpoint, self._stopped, self.stop_timeout))
+        berth.serve(endpoint, self._stopped, self.stop, self.stop_timeout)
 
     def _on_crew_lost(self) -> None:
         log.error("the supervisor of the server's workers ended unexpectedly; the server has stopped")

@@ -78,8 +78,11 @@ class Berth:
         self._mailboxes = mailboxes
         self._line = line
 
-    def serve(self, endpoint: Endpoint, stopped: Signal, otherwise: float) -> float:
-        """Serve until told to stop, or until `endpoint` is closed; seconds to stop in, `otherwise` if none are said."""
+    def serve(self, endpoint: Endpoint, stopped: Signal, stop: Callable[[float], None], otherwise: float) -> None:
+        """Serve until told to stop, then call `stop` with the seconds there are for it, `otherwise` if none are said.
+
+        Ends, too, when `endpoint` is closed, which `stopped` tells.
+        """
         exchange = steering.Exchange(endpoint, self._mailboxes, self.number)
         over = False
         seconds = otherwise
@@ -95,8 +98,9 @@ class Berth:
         watcher.start(on_line)
         while not over and not endpoint.closed:
             stopped.wait()
+        # Connections that end still need what others pass on.
+        stop(seconds)
         exchange.close()
-        return seconds
 
 
 class Crew:

@@ -68,6 +68,17 @@ def connections(url: str, number: int, **options: Any) -> tuple[list[jsp.Connect
     return made, Counter(who(conn) for conn in made)
 
 
+def connections_to_both(url: str, **options: Any) -> tuple[list[jsp.Connection], Counter[int]]:
+    """So many connections that both of two workers have some: chance decides whose each is."""
+    made, spread = connections(url, 4, **options)
+    while len(spread) < 2:
+        assert len(made) < 100, "all connections are one worker's"
+        more, its = connections(url, 1, **options)
+        made += more
+        spread += its
+    return made, spread
+
+
 def descendants(pid: int) -> list[int]:
     """The processes that a process has started, and those that these have."""
     found: list[int] = []
