@@ -33,14 +33,14 @@ log = logging.getLogger("jsp")
 # Seconds the supervisor gets to end, beyond those that it gives its workers.
 _GRACE = supervisor.GRACE + 5.0
 
-_all: weakref.WeakSet[Crew] = weakref.WeakSet()
+_all: weakref.WeakSet[Crew | Berth] = weakref.WeakSet()
 _abandoned: list[Any] = []
 
 
 def _leave_in_child() -> None:
-    # A forked child must not keep the line to the supervisor open, or the port.
-    for crew in list(_all):
-        crew.leave_to_parent()
+    # A forked child must not keep a line to or from the supervisor open, or listen to it, or keep the port.
+    for each in list(_all):
+        each.leave_to_parent()
 
 
 os.register_at_fork(after_in_child=_leave_in_child)
@@ -77,30 +77,34 @@ class Berth:
         self.socket = socket
         self._mailboxes = mailboxes
         self._line = line
+        self._over = False
 
     def serve(self, endpoint: Endpoint, stopped: Signal, stop: Callable[[float], None], otherwise: float) -> None:
         """Serve until told to stop, then call `stop` with the seconds there are for it, `otherwise` if none are said.
 
         Ends, too, when `endpoint` is closed, which `stopped` tells.
         """
-        exchange = steering.Exchange(endpoint, self._mailboxes, self.number)
-        over = False
-        seconds = otherwise
-
-        def on_line() -> None:
-            nonlocal over, seconds
-            over = True
-            seconds = supervisor.hear(self._line, otherwise)[0] or 0.0
-            watcher.stop()
-            stopped.notify()
-
-        watcher = endpoint.hub.loop.io(self._line.fileno(), 1)
-        watcher.start(on_line)
-        while not over and not endpoint.closed:
+        self._exchange = steering.Exchange(endpoint, self._mailboxes, self.number)
+        self._watcher = endpoint.hub.loop.io(self._line.fileno(), 1)
+        self._watcher.start(self._on_line, stopped)
+        _all.add(self)
+        while not self._over and not endpoint.closed:
             stopped.wait()
         # Connections that end still need what others pass on.
-        stop(seconds)
-        exchange.close()
+        stop((supervisor.hear(self._line, otherwise)[0] or 0.0) if self._over else otherwise)
+        self._exchange.close()
+
+    def _on_line(self, stopped: Signal) -> None:
+        self._over = True
+        self._watcher.stop()
+        stopped.notify()
+
+    def leave_to_parent(self) -> None:
+        """In a child that a handler forked: what is said to the worker is not for it."""
+        self._watcher.stop()
+        self._exchange.close()
+        self._line.close()
+        self._mailboxes.close()
 
 
 class Crew:

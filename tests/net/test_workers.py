@@ -275,6 +275,31 @@ def test_handler_that_stops_the_server_ends_its_worker() -> None:
         conn.abort()
 
 
+def test_process_that_a_handler_forks_does_not_hear_what_its_worker_is_told() -> None:
+    def handle(conn: jsp.Connection) -> None:
+        pid = gevent.fork()
+        if pid == 0:
+            try:
+                gevent.sleep(1000)
+            finally:
+                os._exit(0)
+        conn.send(f"{os.getpid()} {pid}".encode())
+        conn.recv(timeout=PATIENCE)
+
+    server = jsp.Server(LOOPBACK, handle, identity=IDENTITY, workers=2)
+    with server, jsp.connect(server.url, timeout=PATIENCE) as conn:
+        worker, forked = map(int, conn.recv(timeout=PATIENCE).data.split())
+        try:
+            server.stop(1.0)
+            # Killed for not having heard it, the worker would not have said so.
+            eventually(lambda: conn.closed)
+            assert conn.closed_error().reason == "the server stops"
+            assert not is_there(worker) and not has_ended(forked)
+        finally:
+            os.kill(forked, signal.SIGKILL)
+        eventually(lambda: has_ended(forked))
+
+
 # --- workers that die ----------------------------------------------------------------------------------------------
 
 
