@@ -187,17 +187,21 @@ class Supervisor:
         return max(0.0, min(due) - clock.now()) * 1000 + 1 if due else None
 
     def _start(self, worker: _Worker) -> None:
-        ours, theirs = new_line()
         worker.born = clock.now()
         try:
-            worker.pid = fork(lambda: self._become(worker, theirs, ours))
+            ours, theirs = new_line()
+            try:
+                worker.pid = fork(lambda: self._become(worker, theirs, ours))
+            except OSError:
+                ours.close()
+                raise
+            finally:
+                theirs.close()
         except OSError as error:
-            ours.close()
             self._put_off(worker)
             log.error("cannot start worker %d: %s; tried again in %.1f s", worker.number, error.strerror, worker.delay)
         else:
             worker.line = ours
-        theirs.close()
 
     def _become(self, worker: _Worker, line: Any, other_end: Any) -> None:
         """In the new process: what the supervisor holds must not outlive it here."""

@@ -172,17 +172,18 @@ def test_hurry_ends_a_stop_that_has_begun() -> None:
         assert it.wait() == 0
 
 
-def test_fork_that_is_refused_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["_fork", "new_line"])
+def test_worker_that_cannot_be_started_is_tried_again(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     home = os.getpid()
-    real = supervisor._fork
+    real = getattr(supervisor, what)
     refusals = iter([True, True, False])
 
-    def refuse() -> int:
+    def refuse() -> Any:
         if os.getpid() != home and next(refusals):
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
-        return int(real())
+        return real()
 
-    monkeypatch.setattr(supervisor, "_fork", refuse)
+    monkeypatch.setattr(supervisor, what, refuse)
     with watched(1, obedient) as it:
         assert it.reports_of(1) == b"0"
         tell(it.line, 3.0)
