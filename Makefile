@@ -22,7 +22,7 @@ setup: $(VENV)/.installed  ## make a virtual environment with everything the tes
 
 HOT := $(shell find jsp -name '*.pxd')
 
-build/.compiled: $(VENV)/.installed $(HOT) $(HOT:.pxd=.py)
+build/.compiled: $(VENV)/.installed $(HOT) $(HOT:.pxd=.py) $(shell find jsp -name '*.pyx')
 	PYTHONWARNINGS=ignore $(PY) -c 'import setuptools; setuptools.setup()' -q build_ext --inplace --force --parallel 2
 	@touch $@
 

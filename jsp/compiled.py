@@ -35,7 +35,8 @@ def stale_modules() -> list[Path]:
     for suffix in EXTENSION_SUFFIXES:
         for binary in _PACKAGE.rglob(f"*{suffix}"):
             source = binary.with_name(binary.name.removesuffix(suffix) + ".py")
-            newest = max((p.stat().st_mtime for p in (source, source.with_suffix(".pxd")) if p.exists()), default=0.0)
+            sources = [source.with_suffix(kind) for kind in (".py", ".pyx", ".pxd")]
+            newest = max((p.stat().st_mtime for p in sources if p.exists()), default=0.0)
             if newest > binary.stat().st_mtime:
                 found.append(binary)
     return found

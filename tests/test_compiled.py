@@ -36,6 +36,19 @@ def test_without_a_word_what_is_compiled_is_used(pure: str) -> None:
     assert (is_compiled == "True") == file.endswith(tuple(EXTENSION_SUFFIXES))
 
 
+def test_a_module_of_c_without_python_has_a_source_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "crypto").mkdir()
+    source, binary = tmp_path / "crypto" / "only.pyx", tmp_path / "crypto" / f"only{EXTENSION_SUFFIXES[0]}"
+    source.touch()
+    binary.touch()
+    monkeypatch.setattr(compiled, "_PACKAGE", tmp_path)
+    now = binary.stat().st_mtime
+    os.utime(source, (now - 10, now - 10))
+    assert compiled.stale_modules() == []
+    os.utime(source, (now + 10, now + 10))
+    assert compiled.stale_modules() == [binary]
+
+
 def test_a_compiled_file_older_than_its_source_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = Path(compiled.__file__).parent
     (tmp_path / "wire").mkdir()

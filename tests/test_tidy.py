@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(p for folder in ("jsp", "apps") for p in (ROOT / folder).rglob("*.py"))
+# Modules that there is no Python of, because only C can do what they do.
+C_ONLY = sorted((ROOT / "jsp").rglob("*.pyx"))
 ALL = SOURCES + sorted(p for folder in ("tests", "benchmarks") for p in (ROOT / folder).rglob("*.py"))
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 60
@@ -66,13 +68,24 @@ def test_file_is_short_and_says_what_it_is(path: Path) -> None:
             assert length <= FUNCTION_LINES_MAX, f"{node.name} has {length} lines"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "jsp")], ids=name_of)
+@pytest.mark.parametrize("path", C_ONLY, ids=name_of)
+def test_module_of_c_is_short_and_says_what_it_is(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= FILE_LINES_MAX, "a part is missing"
+    assert lines[0].startswith("# cython:")
+    assert re.match(r'"""\w.+', lines[1]), "no docstring"
+    assert path.with_suffix(".pyi").exists(), "no types for mypy"
+    assert not path.with_suffix(".py").exists(), "which of the two would be used?"
+    assert not path.with_suffix(".pxd").exists(), "a module that may be missing is none that others can use as C"
+
+
+@pytest.mark.parametrize("path", C_ONLY + [p for p in SOURCES if p.is_relative_to(ROOT / "jsp")], ids=name_of)
 def test_module_has_its_test_file(path: Path) -> None:
     name = name_of(path)
     if path.name in ("__init__.py", "__main__.py"):
         return
     parts = path.relative_to(ROOT / "jsp").parts
-    mirrored = ROOT / "tests" / Path(*parts[:-1]) / f"test_{parts[-1]}"
+    mirrored = ROOT / "tests" / Path(*parts[:-1]) / f"test_{path.stem}.py"
     covered = ROOT / COVERED_BY[name] if name in COVERED_BY else mirrored
     assert covered.exists(), f"no {name_of(covered)}"
     assert not (mirrored.exists() and name in COVERED_BY), f"{name} has its own test file now: shorten the table"
@@ -133,9 +146,10 @@ def test_hot_modules_are_marked_and_slotted() -> None:
 
 def test_c_types_and_sources_agree() -> None:
     """The list of compiled modules, the headers that mark them, their .pxd, and attributes against `__slots__`."""
-    listed = set(re.findall(r'name = "(jsp\.[\w.]+)", sources', (ROOT / "pyproject.toml").read_text()))
+    listed = re.findall(r'name = "(jsp\.[\w.]+)", sources = \["([\w/.]+)"\]', (ROOT / "pyproject.toml").read_text())
     marked = {p for p in SOURCES if p.read_text().startswith("# cython:")}
-    assert {".".join(p.relative_to(ROOT).with_suffix("").parts) for p in marked} == listed
+    compiled = marked | set(C_ONLY)
+    assert {(".".join(p.relative_to(ROOT).with_suffix("").parts), name_of(p)) for p in compiled} == set(listed)
     for path in marked:
         types = path.with_suffix(".pxd").read_text()
         declared = {

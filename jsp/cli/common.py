@@ -35,6 +35,7 @@ import gevent
 import jsp
 from jsp.compiled import is_compiled
 from jsp.crypto.handshake import Presented
+from jsp.crypto.provider import chosen
 from jsp.errors import ProtocolViolation
 from jsp.net.interrupts import orderly_interrupts
 from jsp.wire.address import encode_peer_id, parse_access_key, parse_address
@@ -99,7 +100,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, *, json_help: str | No
     suppress = argparse.SUPPRESS
     parser.add_argument("--debug", action="store_true", default=suppress, help="show tracebacks and debug messages")
     kind = "compiled" if is_compiled() else "pure Python"
-    version = f"%(prog)s {jsp.__version__} ({kind})"
+    version = f"%(prog)s {jsp.__version__} ({kind}, {chosen().name})"
     parser.add_argument("--version", action="version", version=version)
     if json_help is not None:
         parser.add_argument("--json", action="store_true", default=suppress, help=json_help)

@@ -1,7 +1,7 @@
 # C types of protection.py.
 import cython
-cimport jsp.wire.memory as memory
 cimport jsp.wire.packet as packet
+from jsp.crypto.aead cimport HeaderMasker, PacketAead
 from jsp.wire.buffer cimport PacketBuffer
 
 cdef long long _TAG
@@ -11,9 +11,6 @@ cdef long long _PHASE
 cdef long long _RESERVED
 cdef long long _SAMPLE
 cdef long long _BATCH_MAX
-
-
-cpdef bytearray _masks_of(masker, bytearray data, long long sample, long long segment, long long count)
 
 
 cdef class LongKeys:
@@ -26,31 +23,39 @@ cdef class LongKeys:
 
 
 cdef class Generation:
-    cdef public object aead
+    cdef PacketAead _aead
+    cdef object _provider
     cdef public unsigned long long iv_high
     cdef public unsigned long long iv_low
     cdef public bytes secret
     cdef public long long suite
 
+    cpdef PacketAead aead(self)
+    cpdef rest(self)
     cpdef Generation next(self)
 
 
-cdef class SealKeys:
+cdef class HeaderKeys:
+    cdef bytes _mask_key
+    cdef HeaderMasker _masker
+    cdef long long _owner
+    cdef object _provider
+
+    cpdef bytearray _masks(self, bytearray data, long long sample, long long segment, long long count)
+
+
+cdef class SealKeys(HeaderKeys):
     cdef Generation _generation
     cdef long long _limit
-    cdef object _masker
-    cdef bytearray _nonce
-    cdef long long _owner
     cdef public long long phase
     cdef public long long sealed
     cdef public long long sealed_bytes
     cdef public long long update_at
 
     cpdef bint exhausted(self) except? -1
+    cpdef rest(self)
     cpdef update(self)
-    @cython.locals(
-        generation=Generation, nonce=bytearray, iv=cython.ulonglong, start=cython.longlong, stop=cython.longlong,
-    )
+    @cython.locals(generation=Generation)
     cpdef seal_train(
         self, PacketBuffer slots, long long count, long long segment, long long end, long long header_size,
         long long path_id, long long number
@@ -62,12 +67,9 @@ cdef class SealKeys:
     cpdef _mask(self, bytearray data, long long count, long long segment, long long header_size)
 
 
-cdef class OpenKeys:
+cdef class OpenKeys(HeaderKeys):
     cdef Generation _current
-    cdef object _masker
     cdef Generation _next
-    cdef bytearray _nonce
-    cdef long long _owner
     cdef Generation _previous
     cdef public long long forgeries
     cdef public long long forgery_limit
@@ -76,6 +78,7 @@ cdef class OpenKeys:
     cdef public bint update_allowed
     cdef public bint updated
 
+    cpdef rest(self)
     @cython.locals(
         count=cython.longlong, data=bytearray, masks=bytearray, least=cython.longlong, j=cython.longlong,
         stop=cython.longlong, first=cython.longlong, at=cython.longlong, truncated=cython.longlong,
@@ -85,7 +88,7 @@ cdef class OpenKeys:
         self, PacketBuffer slots, long long start, long long end, long long segment, long long number_at,
         long long path_id, long long largest
     )
-    @cython.locals(generation=Generation, nonce=bytearray)
+    @cython.locals(generation=Generation)
     cpdef bint _open(
         self, PacketBuffer slots, long long start, long long body, long long end, long long first, long long path_id,
         long long number

@@ -3,7 +3,9 @@
 
 `LongKeys` seal single packets of the handshake, whose headers are clear. `SealKeys` and `OpenKeys` hold one direction
 each of the 1-RTT level: a train is sealed in place, then all its headers are masked with one AES call; on the way in
-the headers of a whole receive batch are unmasked with one call, then each packet is opened in place.
+the headers of a whole receive batch are unmasked with one call, then each packet is opened in place. The ciphers
+themselves are a provider's (`aead`). They have kilobytes and are quickly made, so they are made when they are first
+used, and `rest` lets go of them.
 
 The nonce is iv XOR (path id, packet number): packet numbers of two paths may be equal, their nonces are not.
 """
@@ -11,23 +13,16 @@ The nonce is iv XOR (path id, packet number): packet numbers of two paths may be
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 
-import jsp.wire.memory as memory
 import jsp.wire.packet as packet
+from jsp.crypto.aead import HeaderMasker, PacketAead
 from jsp.crypto.guard import check_fork
 from jsp.crypto.kdf import expand_label
-from jsp.crypto.suites import (
-    AES_256_GCM,
-    FORGERY_LIMIT,
-    IV_SIZE,
-    KEY_SIZE,
-    SEAL_LIMIT,
-    Masker,
-    make_aead,
-    make_masker,
-)
+from jsp.crypto.provider import Provider, chosen
+from jsp.crypto.suites import AES_256_GCM, FORGERY_LIMIT, IV_SIZE, KEY_SIZE, SEAL_LIMIT, make_aead
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire.buffer import PacketBuffer
 from jsp.wire.packet import SAMPLE_OFFSET, SHORT_MASK, SHORT_PHASE, SHORT_PN4, SHORT_RESERVED, TAG_SIZE
@@ -46,7 +41,7 @@ _BATCH_MAX = BATCH_MAX
 
 
 class LongKeys:
-    """One direction of the Initial or Handshake level."""
+    """One direction of the Initial or Handshake level; a few packets, so always by the `cryptography` package."""
 
     __slots__ = ("_aead", "_iv", "_owner")
 
@@ -81,12 +76,13 @@ class LongKeys:
 class Generation:
     """The keys of one key phase in one direction."""
 
-    __slots__ = ("aead", "iv_high", "iv_low", "secret", "suite")
+    __slots__ = ("_aead", "_provider", "iv_high", "iv_low", "secret", "suite")
 
-    def __init__(self, suite: int, secret: bytes) -> None:
+    def __init__(self, suite: int, secret: bytes, provider: Provider) -> None:
         self.suite = suite
         self.secret = secret
-        self.aead = make_aead(suite, expand_label(secret, b"key", b"", KEY_SIZE))
+        self._provider = provider
+        self._aead: PacketAead | None = None
         # The nonce is iv XOR (path id, packet number): its first 4 and its last 8 bytes as numbers.
         iv = expand_label(secret, b"iv", b"", IV_SIZE)
         self.iv_high = int.from_bytes(iv[:4], "big")
@@ -95,20 +91,45 @@ class Generation:
     def __repr__(self) -> str:
         return "<Generation>"
 
+    def __reduce__(self) -> Any:
+        raise TypeError("keys are not pickled")
+
+    def aead(self) -> PacketAead:
+        """The cipher of these keys."""
+        if self._aead is None:
+            self._aead = self._provider.aead(self.suite, expand_label(self.secret, b"key", b"", KEY_SIZE))
+        return self._aead
+
+    def rest(self) -> None:
+        """Let go of the cipher until it is needed again."""
+        self._aead = None
+
     def next(self) -> Generation:
         """The keys after a key update (RFC 9001 section 6)."""
-        return Generation(self.suite, expand_label(self.secret, b"ku", b"", len(self.secret)))
+        return Generation(self.suite, expand_label(self.secret, b"ku", b"", len(self.secret)), self._provider)
 
 
-def _masks_of(masker: Masker, data: bytearray, sample: int, segment: int, count: int) -> bytearray:
-    """Header masks of `count` packets, 16 bytes each, from samples that lie `segment` bytes apart from `sample` on."""
-    # Made anew each time: kept ones were four kilobytes of every idle connection.
-    masks = bytearray(16 * count + 16)
-    masker.update_into(memory.gather(data, sample, segment, count), masks)
-    return masks
+class HeaderKeys:
+    """What both directions have: the header protection, which key updates do not change, and an owner."""
+
+    __slots__ = ("_mask_key", "_masker", "_owner", "_provider")
+
+    def __init__(self, secret: bytes, owner: int, provider: Provider | None) -> None:
+        self._provider = provider or chosen()
+        self._mask_key = expand_label(secret, b"hp", b"", KEY_SIZE)
+        self._masker: HeaderMasker | None = None
+        self._owner = owner or os.getpid()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("keys are not pickled")
+
+    def _masks(self, data: bytearray, sample: int, segment: int, count: int) -> bytearray:
+        if self._masker is None:
+            self._masker = self._provider.masker(self._mask_key)
+        return self._masker.masks(data, sample, segment, count)
 
 
-class SealKeys:
+class SealKeys(HeaderKeys):
     """The sending direction of the 1-RTT level.
 
     Attributes:
@@ -117,17 +138,12 @@ class SealKeys:
         update_at: how many packets make a key update due.
     """
 
-    __slots__ = (
-        "_generation", "_limit", "_masker", "_nonce", "_owner", "phase", "sealed", "sealed_bytes",
-        "update_at",
-    )  # fmt: skip
+    __slots__ = ("_generation", "_limit", "phase", "sealed", "sealed_bytes", "update_at")
 
-    def __init__(self, suite: int, secret: bytes, owner: int = 0) -> None:
-        """`owner`: the process that may seal; 0: this one."""
-        self._generation = Generation(suite, secret)
-        self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
-        self._nonce = bytearray(IV_SIZE)
-        self._owner = owner or os.getpid()
+    def __init__(self, suite: int, secret: bytes, owner: int = 0, provider: Provider | None = None) -> None:
+        """`owner`: the process that may seal; 0: this one. `provider`: None: the one that was chosen."""
+        HeaderKeys.__init__(self, secret, owner, provider)
+        self._generation = Generation(suite, secret, self._provider)
         self.phase = 0
         self.sealed = 0
         self.sealed_bytes = 0
@@ -141,6 +157,11 @@ class SealKeys:
     def exhausted(self) -> bool:
         """Whether sealing more would break the AEAD's limit: the connection must close (spec section 7.5)."""
         return self.sealed >= self._limit
+
+    def rest(self) -> None:
+        """Nothing is to be sealed for a while: let go of the ciphers, which come back when they are needed."""
+        self._masker = None
+        self._generation.rest()
 
     def update(self) -> None:
         """On to the next key phase."""
@@ -160,20 +181,9 @@ class SealKeys:
         """
         check_fork(self._owner)
         generation = self._generation
-        encrypt_into = generation.aead.encrypt_into
-        iv = generation.iv_low
-        nonce = self._nonce
-        nonce[:4] = (generation.iv_high ^ path_id).to_bytes(4, "big")
-        start = 0
-        for _ in range(count):
-            stop = start + segment
-            if stop > end:
-                stop = end
-            header, plain, sealed = slots.spans(start, start + header_size, stop - _TAG)
-            memory.put_u64(nonce, 4, iv ^ number)
-            encrypt_into(nonce, plain, header, sealed)
-            number += 1
-            start = stop
+        generation.aead().seal_train(
+            slots, count, segment, end, header_size, generation.iv_high ^ path_id, generation.iv_low, number
+        )
         self.sealed += count
         self.sealed_bytes += end
         self._mask(slots.data, count, segment, header_size)
@@ -182,7 +192,7 @@ class SealKeys:
         four = data[0] & _PN4
         number_at = header_size - (4 if four else 2)
         sample = number_at + _SAMPLE
-        masks = _masks_of(self._masker, data, sample, segment, count)
+        masks = self._masks(data, sample, segment, count)
         start = 0
         j = 0
         for _ in range(count):
@@ -197,7 +207,7 @@ class SealKeys:
             j += 16
 
 
-class OpenKeys:
+class OpenKeys(HeaderKeys):
     """The receiving direction of the 1-RTT level.
 
     Attributes:
@@ -209,18 +219,16 @@ class OpenKeys:
     """
 
     __slots__ = (
-        "_current", "_masker", "_next", "_nonce", "_owner", "_previous",
+        "_current", "_next", "_previous",
         "forgeries", "forgery_limit", "phase", "phase_start", "update_allowed", "updated",
     )  # fmt: skip
 
-    def __init__(self, suite: int, secret: bytes, owner: int = 0) -> None:
-        """`owner`: the process that may derive further keys; 0: this one."""
-        self._current = Generation(suite, secret)
+    def __init__(self, suite: int, secret: bytes, owner: int = 0, provider: Provider | None = None) -> None:
+        """`owner`: the process that may derive further keys; 0: this one. `provider`: None: the one that was chosen."""
+        HeaderKeys.__init__(self, secret, owner, provider)
+        self._current = Generation(suite, secret, self._provider)
         self._next: Generation | None = None
         self._previous: Generation | None = None
-        self._masker = make_masker(expand_label(secret, b"hp", b"", KEY_SIZE))
-        self._nonce = bytearray(IV_SIZE)
-        self._owner = owner or os.getpid()
         self.phase = 0
         self.phase_start: dict[int, int] = {}
         self.forgeries = 0
@@ -230,6 +238,15 @@ class OpenKeys:
 
     def __repr__(self) -> str:
         return "<OpenKeys>"
+
+    def rest(self) -> None:
+        """Nothing is to be opened for a while: let go of the ciphers, which come back when they are needed."""
+        self._masker = None
+        self._current.rest()
+        if self._previous is not None:
+            self._previous.rest()
+        if self._next is not None:
+            self._next.rest()
 
     def open_batch(
         self, slots: PacketBuffer, start: int, end: int, segment: int, number_at: int, path_id: int, largest: int
@@ -248,7 +265,7 @@ class OpenKeys:
         count = -(-(end - start) // segment)
         if count > _BATCH_MAX:
             return []
-        masks = _masks_of(self._masker, data, start + number_at + _SAMPLE, segment, count)
+        masks = self._masks(data, start + number_at + _SAMPLE, segment, count)
         opened: list[tuple[int, int, int]] = []
         j = 0
         while start < end:
@@ -280,22 +297,18 @@ class OpenKeys:
     def _open(
         self, slots: PacketBuffer, start: int, body: int, end: int, first: int, path_id: int, number: int
     ) -> bool:
-        header, plain, sealed = slots.spans(start, body, end)
         generation = self._current
         if (first & _PHASE != 0) != self.phase:
             other = self._other_generation(path_id, number)
             if other is None:
                 return False
             generation = other
-        nonce = self._nonce
-        memory.put_u64(nonce, 0, (generation.iv_high ^ path_id) << 32)
-        memory.put_u64(nonce, 4, generation.iv_low ^ number)
-        try:
-            generation.aead.decrypt_into(nonce, sealed, header, plain)
-        except InvalidTag:
+        if not generation.aead().open_packet(
+            slots, start, body, end, generation.iv_high ^ path_id, generation.iv_low ^ number
+        ):
             self.forgeries += 1
             if self.forgeries >= self.forgery_limit:
-                raise ProtocolViolation(Code.AEAD_LIMIT, "too many forged packets") from None
+                raise ProtocolViolation(Code.AEAD_LIMIT, "too many forged packets")
             return False
         if first & _RESERVED:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "reserved bits set")

@@ -1,7 +1,7 @@
 """The AEAD suites and what they may be used for (spec section 7; RFC 9001 sections 5 and 6.6).
 
-Sealing itself is the `cryptography` package's; its objects come out of `make_aead`, so that another provider
-with the same two methods can stand in their place.
+`make_aead` and `make_masker` give the objects of the `cryptography` package; how packets are sealed with them, or
+with something else, is in `aead` and `provider`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Aead(Protocol):
-    """What a provider offers: seal and open between views that may overlap exactly."""
+    """Seals and opens between views that may overlap exactly."""
 
     def encrypt_into(self, nonce: Buffer, data: Buffer, associated_data: Buffer | None, buf: Buffer) -> int: ...
 

@@ -17,6 +17,7 @@ from gevent.hub import Waiter
 from jsp.crypto.guard import check_fork
 from jsp.crypto.handshake import Presented
 from jsp.crypto.identity import PeerId
+from jsp.crypto.provider import chosen
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import (
     Closed,
@@ -120,8 +121,9 @@ class Connection:
 
     @property
     def negotiated(self) -> dict[str, Any]:
-        """What the handshake settled: "kem", "cipher", "signature", "protocol", "resumed", "early_data"."""
-        return {**self.core.negotiated, "resumed": False, "early_data": False}
+        """What the handshake settled: "kem", "cipher", "signature", "protocol", "resumed", "early_data"; and, which
+        is nobody's business but ours, what seals the packets here: "provider"."""
+        return {**self.core.negotiated, "resumed": False, "early_data": False, "provider": chosen().name}
 
     @property
     def remote_address(self) -> tuple[Any, ...]:

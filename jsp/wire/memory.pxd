@@ -1,6 +1,6 @@
 # What memory.py does, for compiled modules.
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact
 from libc.string cimport memcmp, memcpy
 
 
@@ -62,15 +62,21 @@ cdef inline int put_u32(bytearray target, Py_ssize_t at, unsigned long long valu
     return 0
 
 
-cdef inline bytes gather(bytearray source, Py_ssize_t start, Py_ssize_t step, Py_ssize_t count):
-    cdef bytes out
+cdef inline bytearray gather(bytearray source, Py_ssize_t start, Py_ssize_t step, Py_ssize_t count):
+    cdef bytearray out
     cdef char *to
-    cdef const char *data = PyByteArray_AS_STRING(source)
+    cdef const char *data
     cdef Py_ssize_t i
-    if start < 0 or step < 0 or (count and start + step * (count - 1) + 16 > len(source)):
+    cdef Py_ssize_t places
+    # In this order nothing overflows.
+    if start < 0 or step < 0 or count < 0 or count > 1 << 24:
         raise IndexError("samples outside of a buffer")
-    out = PyBytes_FromStringAndSize(NULL, 16 * count)
-    to = PyBytes_AS_STRING(out)
+    places = len(source) - 15 - start
+    if count and (places < 1 or (step and count - 1 > (places - 1) // step)):
+        raise IndexError("samples outside of a buffer")
+    data = PyByteArray_AS_STRING(source)
+    out = PyByteArray_FromStringAndSize(NULL, 16 * count)
+    to = PyByteArray_AS_STRING(out)
     for i in range(count):
         memcpy(to + 16 * i, data + start + step * i, 16)
     return out

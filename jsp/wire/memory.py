@@ -38,8 +38,8 @@ def put_u32(target: bytearray, at: int, value: int) -> None:
     target[at : at + 4] = (value & 0xFFFFFFFF).to_bytes(4, "big")
 
 
-def gather(source: bytearray, start: int, step: int, count: int) -> bytes:
+def gather(source: bytearray, start: int, step: int, count: int) -> bytearray:
     """The 16 bytes at `start` and at `count - 1` places more, `step` apart; IndexError when they are not all there."""
-    if start < 0 or step < 0 or (count and start + step * (count - 1) + 16 > len(source)):
+    if start < 0 or step < 0 or count < 0 or (count and start + step * (count - 1) + 16 > len(source)):
         raise IndexError("samples outside of a buffer")
-    return b"".join([source[start + step * i : start + step * i + 16] for i in range(count)])
+    return bytearray().join([source[start + step * i : start + step * i + 16] for i in range(count)])

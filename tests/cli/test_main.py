@@ -6,6 +6,7 @@ import pytest
 
 import jsp as library
 from jsp.compiled import is_compiled
+from jsp.crypto.provider import chosen
 from tests.cli.support import jsp, run_here
 
 
@@ -13,7 +14,8 @@ def test_module_and_function_are_the_same_program(capsys: pytest.CaptureFixture[
     assert run_here("--version") == 0
     done = jsp("--version")
     kind = "compiled" if is_compiled() else "pure Python"
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"jsp {library.__version__} ({kind})\n", "")
+    text = f"jsp {library.__version__} ({kind}, {chosen().name})\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, text, "")
     assert capsys.readouterr().out == done.stdout
 
 

@@ -1,9 +1,12 @@
-"""The packet seal: trains there and back, every flipped bit, key updates in any order of arrival."""
+"""The packet seal: trains there and back, every flipped bit, key updates in any order of arrival.
+
+All of it with every provider that is present.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -13,16 +16,27 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jsp.crypto import protection
 from jsp.crypto.protection import BATCH_MAX, LongKeys, OpenKeys, SealKeys
+from jsp.crypto.provider import Provider
 from jsp.crypto.suites import AES_256_GCM, CHACHA20_POLY1305, FORGERY_LIMIT, SEAL_LIMIT
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire.buffer import DATAGRAM_MAX, PacketBuffer
 from jsp.wire.packet import SHORT_RESERVED, TAG_SIZE
 from tests.crypto.packets import CID, header_of, open_batch, seal, seal_train
+from tests.crypto.providers import PROVIDERS, name_of
 from tests.profiles import examples
 
 SUITES = [CHACHA20_POLY1305, AES_256_GCM]
 SECRET = bytes(range(32))
+
+
+@pytest.fixture(scope="module", params=PROVIDERS, ids=name_of, autouse=True)
+def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
+    """What keys use in these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protection, "chosen", lambda: request.param)
+        yield request.param
 
 
 def keys_of(suite: int, secret: bytes = SECRET) -> tuple[SealKeys, OpenKeys]:

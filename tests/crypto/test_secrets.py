@@ -13,6 +13,7 @@ from jsp.crypto.identity import Identity
 from jsp.crypto.kdf import KeySchedule
 from jsp.crypto.kem import X25519, X25519MLKEM768, KeyShare
 from jsp.crypto.protection import Generation, LongKeys, OpenKeys, SealKeys
+from jsp.crypto.provider import PORTABLE, chosen
 from jsp.crypto.suites import AES_256_GCM
 from tests.crypto.machines import ACCESS_KEY, Pair, client, server
 
@@ -35,9 +36,13 @@ HOLDERS: list[tuple[str, Callable[[], Any]]] = [
     ("KeyShare", lambda: KeyShare(X25519MLKEM768, lambda size: SECRET * (size // 32))),
     ("KeyShare of one half", lambda: KeyShare(X25519, lambda size: SECRET)),
     ("LongKeys", lambda: LongKeys(SECRET)),
-    ("Generation", lambda: Generation(AES_256_GCM, SECRET)),
+    ("Generation", lambda: Generation(AES_256_GCM, SECRET, chosen())),
     ("SealKeys", lambda: SealKeys(AES_256_GCM, SECRET)),
     ("OpenKeys", lambda: OpenKeys(AES_256_GCM, SECRET)),
+    ("CryptographyAead", lambda: PORTABLE.aead(AES_256_GCM, SECRET)),
+    ("CryptographyMasker", lambda: PORTABLE.masker(SECRET)),
+    ("Aead", lambda: chosen().aead(AES_256_GCM, SECRET)),
+    ("Masker", lambda: chosen().masker(SECRET)),
 ]
 each = pytest.mark.parametrize("make", [make for _, make in HOLDERS], ids=[name for name, _ in HOLDERS])
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import gevent
 import pytest
 from gevent import socket
 
 import jsp
+from jsp.crypto import suites
+from jsp.crypto.provider import chosen
 from jsp.net import client
 from tests.net.support import IDENTITY, OTHER, Echo, leftovers, serving, until
 
@@ -182,6 +185,57 @@ def test_every_cipher_and_group(cipher: str, group: str) -> None:
     config = jsp.Config(ciphers=cipher, groups=(group,))
     with serving(config=config) as server, jsp.connect(server.url, config=config) as conn:
         assert (conn.negotiated["cipher"], conn.negotiated["kem"]) == (cipher, group)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cipher"),
+    [
+        (True, True, "aes-256-gcm"),
+        (True, False, "chacha20-poly1305"),
+        (False, True, "chacha20-poly1305"),
+        (False, False, "chacha20-poly1305"),
+    ],
+)
+def test_the_cipher_without_a_wish_is_what_both_processors_do_best(
+    ours: bool, theirs: bool, cipher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert jsp.Config().ciphers == "auto"
+    monkeypatch.setattr(suites, "has_aes_hardware", lambda: theirs)
+    with serving() as server:
+        monkeypatch.setattr(suites, "has_aes_hardware", lambda: ours)
+        with jsp.connect(server.url) as conn:
+            assert conn.negotiated["cipher"] == cipher
+
+
+@pytest.mark.parametrize("hardware", [True, False])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cipher"),
+    [
+        (("aes-256-gcm",), "auto", "aes-256-gcm"),
+        ("auto", ("aes-256-gcm",), "aes-256-gcm"),
+        (("chacha20-poly1305",), "auto", "chacha20-poly1305"),
+        ("auto", ("chacha20-poly1305",), "chacha20-poly1305"),
+        (("aes-256-gcm", "chacha20-poly1305"), ("aes-256-gcm", "chacha20-poly1305"), "aes-256-gcm"),
+        (("chacha20-poly1305", "aes-256-gcm"), ("chacha20-poly1305", "aes-256-gcm"), "chacha20-poly1305"),
+    ],
+)
+def test_names_fix_the_cipher_whatever_the_processor(
+    ours: Any, theirs: Any, cipher: str, hardware: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites, "has_aes_hardware", lambda: hardware)
+    client_config = jsp.Config(ciphers=ours)
+    with serving(config=jsp.Config(ciphers=theirs)) as server, jsp.connect(server.url, config=client_config) as conn:
+        assert conn.negotiated["cipher"] == cipher
+
+
+def test_no_cipher_in_common() -> None:
+    with serving(config=jsp.Config(ciphers="aes-256-gcm")) as server, pytest.raises(jsp.ConnectFailed, match="cipher"):
+        jsp.connect(server.url, config=jsp.Config(ciphers="chacha20-poly1305"))
+
+
+def test_what_seals_the_packets_is_told() -> None:
+    with serving() as server, jsp.connect(server.url) as conn:
+        assert conn.negotiated["provider"] == chosen().name
 
 
 def test_group_the_server_has_not_costs_a_round_trip_and_works() -> None:

@@ -1,0 +1,9 @@
+# Types of libcrypto.pyx.
+from jsp.crypto.aead import HeaderMasker, PacketAead
+
+class Library:
+    name: str
+    version: int
+    def __init__(self, path: str | None) -> None: ...
+    def aead(self, suite: int, key: bytes) -> PacketAead: ...
+    def masker(self, key: bytes) -> HeaderMasker: ...
