@@ -18,4 +18,5 @@ cdef class KeyPhases:
     cpdef _renew(self, paths, double now)
     cpdef on_peer_update(self, paths, double now)
     cpdef on_ack_sent(self, long long path_id, long long largest)
+    cpdef rest(self)
     cpdef drop_previous(self)

@@ -88,6 +88,13 @@ class KeyPhases:
             if not starts or largest >= starts.get(path_id, NEVER):
                 open_.update_allowed = True
 
+    def rest(self) -> None:
+        """Nothing was sent or received for a while: keep the keys, and let go of the ciphers made of them."""
+        if self.seal is not None:
+            self.seal.rest()
+        if self.open is not None:
+            self.open.rest()
+
     def drop_previous(self) -> None:
         """Packets under the keys before have had their time."""
         if self.open is not None:

@@ -26,6 +26,7 @@ from jsp.engine.timers import NEVER
 from jsp.errors import Code
 from jsp.net import clock
 from jsp.net.connection import Connection
+from jsp.net.resting import Resting
 from jsp.net.udp import UdpSocket
 from jsp.net.waiting import Signal
 from jsp.wire.buffer import PacketBuffer
@@ -80,6 +81,7 @@ class Endpoint:
         self._unsent: Transmit | None = None
         self._mistakes = 0
         loop = self.hub.loop
+        self._resting = Resting(loop)
         self._reader = loop.io(socket.fileno(), 1)
         self._reader.start(self._on_readable)
         self._writer = loop.io(socket.fileno(), 2)
@@ -242,6 +244,7 @@ class Endpoint:
             return
         core.on_drained()
         self.core.forget_if_over(core)
+        self._resting.forget(core)
         shell = self._shells.pop(core, None)
         if shell is not None:
             shell.on_forgotten()
@@ -260,6 +263,7 @@ class Endpoint:
                 continue
             if not self.socket.send(transmit):
                 self._wait_writable(transmit)
+        self._resting.touch(core)
         shell = self._shells.get(core)
         if self.socket.refused:
             self.hub.loop.run_callback(self._on_refused)
@@ -269,6 +273,7 @@ class Endpoint:
             shell.dispatch()
             self._arm(shell)
         if self.core.forget_if_over(core):
+            self._resting.forget(core)
             self._shells.pop(core, None)
             if shell is not None:
                 shell.on_forgotten()
@@ -291,6 +296,7 @@ class Endpoint:
         if self.closed:
             return
         self.closed = True
+        self._resting.stop()
         self._reader.stop()
         self._reader.close()
         self._writer.stop()
@@ -304,6 +310,7 @@ class Endpoint:
     def leave_to_parent(self) -> None:
         """In a forked child: let go of the socket. The loop must not watch it any more; nothing is sent."""
         self.closed = True
+        self._resting.stop()
         self._reader.stop()
         self._writer.stop()
         self.socket.close()

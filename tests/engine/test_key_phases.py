@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
+from jsp.crypto.protection import LongKeys
 from jsp.crypto.suites import SEAL_BYTES_LIMIT
 from jsp.engine.connection import ConnectionCore
+from jsp.engine.keying import HandshakeLevel, Keying
 from jsp.errors import Code
 from jsp.wire import frames as f
 from tests.sim.hostile import Pair, closed_with, frames, seal, send_frames
-from tests.sim.world import Node, World, connected, pair
+from tests.sim.world import Node, World, confirmed_peer, connected, pair
 
 PING = frames((f.PING,))
 QUIET = frames((f.ACK, 0, 0, 0, 0, 0))  # asks for nothing
@@ -158,3 +162,52 @@ def test_n48_a_packet_that_comes_again_across_an_update_is_dropped() -> None:
     assert s.counters.packets_dropped == 1
     assert s.counters.packets_received - taken <= 1
     assert s.streams.streams[0].recv.readable() == 4
+
+
+# --- ciphers at rest -------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_rests_at_any_moment_and_goes_on(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    for n in range(1, 9):
+        for core in (c, s):
+            core.keys.rest()
+        if n % 3 == 0:
+            update(c)
+            c.keys.rest()
+        packet(world, client, c)
+        for core in (c, s):
+            core.keys.rest()
+        c.ping()
+        client.flush(c)
+        # With a rest between what leaves and what arrives.
+        for core in (c, s):
+            core.keys.rest()
+        world.run_for(0.3)
+    assert s.keys.updates == 2
+    assert c.keys.seal.phase == s.keys.open.phase == 0
+    assert s.keys.open.forgeries == c.keys.open.forgeries == 0
+    assert not s.is_closed() and not c.is_closed()
+
+
+def test_a_connection_without_keys_rests_as_well() -> None:
+    world = World()
+    client, _ = pair(world)
+    core = client.connect()
+    core.keys.rest()
+    world.run_until(lambda: core.confirmed, 5.0)
+
+
+def test_the_keys_of_the_handshake_are_gone_after_it() -> None:
+    def count() -> int:
+        gc.collect()
+        return sum(isinstance(o, (Keying, HandshakeLevel, LongKeys)) for o in gc.get_objects())
+
+    before = count()
+    world = World()
+    client, server = pair(world)
+    core = client.connect()
+    assert count() >= before + 4
+    confirmed_peer(world, core, server)
+    world.run_for(1.0)
+    assert count() == before

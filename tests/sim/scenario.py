@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 
 from jsp.config import KIB, Config
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
+from jsp.engine.connection import ConnectionCore
 from jsp.engine.message import BEST_EFFORT, RELIABLE, Mode, PartiallyReliable
 from jsp.engine.states import State
 from tests.sim.link import LinkSpec
@@ -109,6 +111,7 @@ def run_seed(seed: int) -> World:
             end.keys.seal.update_at = rng.choice((10, 100))
     if moving:
         schedule_rebindings(world, client, rng)
+    schedule_rests(world, (c, s), random.Random(seed))
     run_plan(client, server, c, s, random_plan(rng, seed), limit=3000.0)
     finish(world, client, server, c, s, rng)
     return world
@@ -121,6 +124,13 @@ def schedule_rebindings(world: World, client: Node, rng: random.Random) -> None:
         at += rng.random() * 2
         host = client.alias[0] if rng.random() < 0.5 else f"203.0.113.{i}"
         world.schedule(at, lambda alias=(host, 40_000 + i): client.rebind(alias))
+
+
+def schedule_rests(world: World, ends: Iterable[ConnectionCore], rng: random.Random) -> None:
+    """Let the ends go without ciphers at times, as the shell does with silent ones."""
+    for end in ends:
+        for _ in range(rng.randrange(4)):
+            world.schedule(world.now + rng.random() * 2, end.keys.rest)
 
 
 def finish(world: World, client: Node, server: Node, c, s, rng: random.Random) -> None:  # type: ignore[no-untyped-def]
