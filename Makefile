@@ -3,6 +3,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 SEEDS ?= 10000
 FIRST ?= 0
+PEERS = $(VENV)/bin/pip install -q -e '.[bench]'
 
 # Compiles faster than with the flags of Python itself.
 export CFLAGS ?= -O2 -g0
@@ -54,12 +55,12 @@ format: setup  ## let ruff put things in order
 sim: setup ext  ## run SEEDS simulated scenarios from FIRST on, on all cores
 	$(PY) -m tests.sim $(SEEDS) $(FIRST)
 
-bench: setup ext  ## measure: bulk, round trip, messages, handshakes, memory
-	$(PY) -m benchmarks
+bench: setup ext  ## measure jsp beside its limits, and many connections (ARGS="--only bulk --rounds 3", ARGS=--help)
+	$(PY) -m benchmarks $(ARGS)
 
-bench-peers: setup ext  ## the same beside aioquic, qh3 and gevent TLS, interleaved in one run
-	$(VENV)/bin/pip install -q -e '.[bench]'
-	$(PY) -m benchmarks --peers
+bench-peers: setup ext  ## the same beside other transports and RPC libraries, interleaved in one run
+	$(PEERS)
+	$(PY) -m benchmarks --peers $(ARGS)
 
 docs: setup  ## check the documentation: links, and that its examples run
 	$(PY) -m pytest tests/test_docs.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -9,9 +10,8 @@ import time
 import gevent
 
 import jsp
-from benchmarks.contestants import BLOCK, DATAGRAM, SMALL, percentiles
+from benchmarks.contestants import BLOCK, DATAGRAM, SMALL, WARM_UP, latencies
 
-TESTS = ("bulk", "rtt", "messages", "handshakes")
 CONFIG = jsp.Config(max_datagram_size=int(os.environ.get("JSP_BENCH_DATAGRAM", DATAGRAM)), max_streams=1000)
 
 
@@ -29,6 +29,9 @@ class Service(jsp.Handler):
                 stream.sendall(data)
         elif what == b"C":
             stream.sendall(self.received.to_bytes(8, "big"))
+        elif what == b"U":
+            stream.priority = 0
+            stream.sendall(json.dumps([time.thread_time(), self.conn.stats().packets_sent]).encode())
 
     def _bulk(self, stream: jsp.Stream) -> None:
         try:
@@ -59,10 +62,27 @@ def run(test: str, address: str, seconds: float) -> dict[str, float]:
         return _messages(conn, seconds)
 
 
+def _ask(conn: jsp.Connection, what: bytes) -> bytes:
+    with conn.open_stream() as stream:
+        stream.sendall(what)
+        stream.shutdown(socket.SHUT_WR)
+        return bytes(stream.makefile("rb").read())
+
+
+def _server_usage(conn: jsp.Connection) -> tuple[float, int]:
+    """CPU seconds and packets of the server's side so far."""
+    cpu, packets = json.loads(_ask(conn, b"U"))
+    return cpu, packets
+
+
 def _bulk(conn: jsp.Connection, seconds: float) -> dict[str, float]:
     stream = conn.open_stream()
     stream.sendall(b"B")
     buffer = bytearray(1 << 20)
+    end = time.perf_counter() + WARM_UP
+    while time.perf_counter() < end:
+        stream.recv_into(buffer)
+    before = _server_usage(conn)
     got = 0
     begin = time.perf_counter()
     cpu = time.thread_time()
@@ -71,14 +91,20 @@ def _bulk(conn: jsp.Connection, seconds: float) -> dict[str, float]:
         got += stream.recv_into(buffer)
     packets = conn.stats().packets_received - packets
     used = time.thread_time() - cpu
+    after = _server_usage(conn)
     stream.reset(0)
-    return {"MB/s": got / (now - begin) / 1e6, "rx us/packet": used / packets * 1e6}
+    return {
+        "MB/s": got / (now - begin) / 1e6,
+        "tx us/packet": (after[0] - before[0]) / max(1, after[1] - before[1]) * 1e6,
+        "rx us/packet": used / max(1, packets) * 1e6,
+    }
 
 
 def _rtt(conn: jsp.Connection, seconds: float) -> dict[str, float]:
     stream = conn.open_stream()
     stream.sendall(b"E")
     samples = []
+    cpu = time.process_time()
     end = time.perf_counter() + seconds
     while (begin := time.perf_counter()) < end:
         stream.sendall(SMALL)
@@ -86,7 +112,7 @@ def _rtt(conn: jsp.Connection, seconds: float) -> dict[str, float]:
         while left:
             left -= len(stream.recv(left))
         samples.append(time.perf_counter() - begin)
-    return percentiles(samples[len(samples) // 10 :])
+    return latencies(samples, time.process_time() - cpu)
 
 
 def _messages(conn: jsp.Connection, seconds: float) -> dict[str, float]:
@@ -96,13 +122,8 @@ def _messages(conn: jsp.Connection, seconds: float) -> dict[str, float]:
         for _ in range(100):
             conn.send(SMALL)
         sent += 100
-    while True:
-        # The count is asked for on a stream, so it can overtake the last messages.
-        with conn.open_stream() as stream:
-            stream.sendall(b"C")
-            stream.shutdown(socket.SHUT_WR)
-            if int.from_bytes(stream.recv(8), "big") >= sent:
-                break
+    # The count is asked for on a stream, so it can overtake the last messages.
+    while int.from_bytes(_ask(conn, b"C"), "big") < sent:
         gevent.sleep(0.001)
     return {"messages/s": sent / (time.perf_counter() - begin)}
 

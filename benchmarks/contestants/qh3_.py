@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from benchmarks.contestants import quic
 
-TESTS = quic.TESTS
-
 
 def serve() -> None:
     quic.Quic("qh3").serve()
