@@ -8,7 +8,7 @@ PEERS = $(VENV)/bin/pip install -q -e '.[bench]'
 # Compiles faster than with the flags of Python itself.
 export CFLAGS ?= -O2 -g0
 
-.PHONY: help setup ext demo test test-pure test-slow lint format sim bench bench-peers docs clean
+.PHONY: help setup ext demo test test-pure test-slow lint format sim bench bench-peers profile docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench: setup ext  ## measure jsp beside its limits, and many connections (ARGS="
 bench-peers: setup ext  ## the same beside other transports and RPC libraries, interleaved in one run
 	$(PEERS)
 	$(PY) -m benchmarks --peers $(ARGS)
+
+profile: setup ext  ## show where the time of a packet goes, on either side (ARGS=--help)
+	$(PY) -m benchmarks.profile $(ARGS)
 
 docs: setup  ## check the documentation: links, and that its examples run
 	$(PY) -m pytest tests/test_docs.py
