@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from benchmarks.catalogue import CONTESTANTS
@@ -44,13 +43,7 @@ def show_progress(text: str) -> None:
         print(f"\r{text:70}\r", end="", file=sys.stderr, flush=True)
 
 
-def measure(
-    names: list[str],
-    tests: list[str],
-    rounds: int,
-    seconds: float,
-    progress: Callable[[str], None] = show_progress,
-) -> Samples:
+def measure(names: list[str], tests: list[str], rounds: int, seconds: float) -> Samples:
     """`rounds` samples of `seconds` each, of every test that each of `names` can do."""
     samples = Samples({test: {n: [] for n in names if test in CONTESTANTS[n].tests} for test in tests})
     with contextlib.ExitStack() as stack:
@@ -63,10 +56,10 @@ def measure(
         for number in range(rounds):
             for test in tests:
                 for name in list(samples.tests[test]):
-                    progress(f"round {number + 1}/{rounds}: {test}, {CONTESTANTS[name].label}")
+                    show_progress(f"round {number + 1}/{rounds}: {test}, {CONTESTANTS[name].label}")
                     try:
                         samples.tests[test][name].append(running[name].measure(test, seconds))
                     except ContestantError as failure:
                         samples.drop(name, str(failure))
-        progress("")
+        show_progress("")
     return samples

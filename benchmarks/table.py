@@ -18,11 +18,12 @@ LOAD_UNITS = {
     "p50 ms": "ms from sending to answer, median",
     "p99 ms": "ms, 99th percentile",
     "live cpu": "of a core used by the server meanwhile",
+    "clients cpu": "of a core used by each client process",
     "missing": "messages not answered",
     "steal": "of CPU time kept by the hypervisor",
     "others": "of CPU time used by other programs",
 }
-_SHARES = ("idle cpu", "live cpu", "steal", "others")
+_SHARES = ("idle cpu", "live cpu", "clients cpu", "steal", "others")
 
 
 def number(value: float) -> str:

@@ -107,7 +107,9 @@ def _exchange(server: int, clients: list[Client], live: list[int], seconds: floa
     time.sleep(_WARM_UP)
     pids = (server, *(client.pid for client in clients))
     before = Snapshot.take(*pids)
+    begin, clients_cpu = time.perf_counter(), sum(cpu_of(client.pid) for client in clients)
     used = _cpu_share(server, seconds)
+    clients_cpu = (sum(cpu_of(client.pid) for client in clients) - clients_cpu) / (time.perf_counter() - begin)
     noise = Snapshot.take(*pids).since(before)
     answers = [client.read() for client in clients]
     times = sorted(t for answer in answers for t in answer["ms"])
@@ -120,5 +122,6 @@ def _exchange(server: int, clients: list[Client], live: list[int], seconds: floa
         "p99 ms": times[int(len(times) * 0.99)],
         "missing": sum(answer["sent"] for answer in answers) - len(times),
         "live cpu": used,
+        "clients cpu": clients_cpu / len(clients),
         **noise,
     }
