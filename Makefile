@@ -4,6 +4,7 @@ PY := $(VENV)/bin/python
 SEEDS ?= 10000
 FIRST ?= 0
 PEERS = $(VENV)/bin/pip install -q -e '.[bench]'
+BASELINE := benchmarks/results/baseline.json
 
 # Compiles faster than with the flags of Python itself.
 export CFLAGS ?= -O2 -g0
@@ -58,9 +59,10 @@ sim: setup ext  ## run SEEDS simulated scenarios from FIRST on, on all cores
 bench: setup ext  ## measure jsp beside its limits, and many connections (ARGS="--only bulk --rounds 3", ARGS=--help)
 	$(PY) -m benchmarks $(ARGS)
 
-bench-peers: setup ext  ## the same beside other transports and RPC libraries, interleaved in one run
+bench-peers: setup ext  ## the same beside other transports and RPC libraries; figures and charts go into docs/
 	$(PEERS)
-	$(PY) -m benchmarks --peers $(ARGS)
+	$(PY) -m benchmarks --peers -o $(BASELINE) $(ARGS)
+	$(PY) -m benchmarks.report $(BASELINE)
 
 profile: setup ext  ## show where the time of a packet goes, on either side (ARGS=--help)
 	$(PY) -m benchmarks.profile $(ARGS)
