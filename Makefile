@@ -3,13 +3,12 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 SEEDS ?= 10000
 FIRST ?= 0
-PEERS = $(VENV)/bin/pip install -q -e '.[bench]'
 BASELINE := benchmarks/results/baseline.json
 
 # Compiles faster than with the flags of Python itself.
 export CFLAGS ?= -O2 -g0
 
-.PHONY: help setup ext demo test test-pure test-slow lint format sim bench bench-peers profile docs clean
+.PHONY: help setup ext demo test test-pure test-slow lint format sim bench bench-peers bench-check profile docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,13 +55,21 @@ format: setup  ## let ruff put things in order
 sim: setup ext  ## run SEEDS simulated scenarios from FIRST on, on all cores
 	$(PY) -m tests.sim $(SEEDS) $(FIRST)
 
+# The extra `bench` without a new build of jsp itself.
+$(VENV)/.peers: pyproject.toml | setup
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
+		| $(VENV)/bin/pip install -q -r /dev/stdin
+	@touch $@
+
 bench: setup ext  ## measure jsp beside its limits, and many connections (ARGS="--only bulk --rounds 3", ARGS=--help)
 	$(PY) -m benchmarks $(ARGS)
 
-bench-peers: setup ext  ## the same beside other transports and RPC libraries; figures and charts go into docs/
-	$(PEERS)
+bench-peers: setup ext $(VENV)/.peers  ## the same beside other transports and RPC libraries; figures and charts go into docs/
 	$(PY) -m benchmarks --peers -o $(BASELINE) $(ARGS)
 	$(PY) -m benchmarks.report $(BASELINE)
+
+bench-check: setup ext $(VENV)/.peers  ## compare ratios with benchmarks/expected.json, fail when one fell (UPDATE=1 writes them)
+	$(PY) -m benchmarks.check $(if $(UPDATE),--update)
 
 profile: setup ext  ## show where the time of a packet goes, on either side (ARGS=--help)
 	$(PY) -m benchmarks.profile $(ARGS)
