@@ -35,7 +35,7 @@ class KeyPhases:
         self.open: OpenKeys | None = None
         self.updates = 0
         self.renew_at = NEVER
-        self._peer_rate = TokenBucket(1 / _BETWEEN_UPDATES_S, _UPDATES_AT_ONCE)
+        self._peer_rate: TokenBucket | None = None
 
     def install(self, open_: OpenKeys | None, seal: SealKeys | None, now: float) -> None:
         """The handshake is over: its last keys."""
@@ -76,6 +76,8 @@ class KeyPhases:
         assert self.open is not None
         self.open.updated = False
         if self.seal.phase != self.open.phase:
+            if self._peer_rate is None:
+                self._peer_rate = TokenBucket(1 / _BETWEEN_UPDATES_S, _UPDATES_AT_ONCE)
             if not self._peer_rate.take(now):
                 raise ProtocolViolation(Code.KEY_UPDATE, "key updates too soon one after the other")
             self._renew(paths, now)

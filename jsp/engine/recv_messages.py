@@ -107,7 +107,8 @@ class RecvMessages:
         self._best_effort: dict[int, InMessage] = {}
         self._best_effort_bytes = 0
         self._best_effort_order = -1
-        self.ready: deque[tuple[Message, int]] = deque()
+        # An empty deque is three quarters of a kilobyte.
+        self.ready: deque[tuple[Message, int]] | None = None
         self.signalled = False
         self.dropped = 0
 
@@ -118,12 +119,12 @@ class RecvMessages:
         total = frame.total if frame.total >= 0 else frame.stop - frame.start
         if total > self._max_message:
             raise ProtocolViolation(Code.MESSAGE_LIMIT, f"message of {total} bytes; {self._max_message} allowed")
-        before = len(self.ready)
+        before = len(self.ready) if self.ready else 0
         if frame.kind & _BEST_EFFORT:
             self._on_best_effort(frame, data, total, now)
         else:
             self._on_reliable(frame, data, total)
-        return len(self.ready) > before
+        return self.ready is not None and len(self.ready) > before
 
     def _on_reliable(self, frame: MessageFrame, data: bytearray, total: int) -> None:
         if frame.id in self._delivered:
@@ -158,7 +159,7 @@ class RecvMessages:
         message = Message(content, mode, frame.order >= 0)
         cost = len(content) + _OVERHEAD
         if frame.order < 0:
-            self.ready.append((message, cost))
+            self._make_ready(message, cost)
             return
         if frame.order < self._next_order or frame.order in self._waiting or frame.order in self._abandoned:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "two messages with one place in the order")
@@ -175,7 +176,7 @@ class RecvMessages:
         while True:
             entry = self._waiting.pop(self._next_order, None)
             if entry is not None:
-                self.ready.append(entry)
+                self._make_ready(*entry)
             elif not self._abandoned.take(self._next_order):
                 return
             self._next_order += 1
@@ -198,7 +199,7 @@ class RecvMessages:
             self._window.on_read(max(sent, seen) + _OVERHEAD)
         if order < 0:
             return False
-        before = len(self.ready)
+        before = len(self.ready) if self.ready else 0
         if order >= self._next_order:
             if order in self._waiting:
                 raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "two messages with one place in the order")
@@ -206,7 +207,7 @@ class RecvMessages:
                 raise ProtocolViolation(Code.EXCESSIVE_LOAD, "a message abandoned too far ahead")
             self._abandoned.add(order)
             self._release_ordered()
-        return len(self.ready) > before
+        return self.ready is not None and len(self.ready) > before
 
     # --- best effort ---------------------------------------------------------------------------------------
 
@@ -257,7 +258,12 @@ class RecvMessages:
         if frame.order >= 0:
             self._best_effort_order = frame.order
         self._best_effort_bytes += cost
-        self.ready.append((Message(content, BEST_EFFORT, frame.order >= 0), -cost))
+        self._make_ready(Message(content, BEST_EFFORT, frame.order >= 0), -cost)
+
+    def _make_ready(self, message: Message, cost: int) -> None:
+        if self.ready is None:
+            self.ready = deque()
+        self.ready.append((message, cost))
 
     # --- the owner's side ----------------------------------------------------------------------------------
 
@@ -267,6 +273,7 @@ class RecvMessages:
             return None
         message, cost = self.ready.popleft()
         if not self.ready:
+            self.ready = None
             self.signalled = False
         if cost < 0:
             self._best_effort_bytes += cost

@@ -37,7 +37,7 @@ cdef class OutMessage:
 
 
 cdef class SendMessages:
-    cdef object _abandoned
+    cdef list _abandoned
     cdef SendCredit _credit
     cdef list _expiry
     cdef long long _fragmented
@@ -45,7 +45,7 @@ cdef class SendMessages:
     cdef long long _next_id
     cdef list _next_order
     cdef readonly object _queue
-    cdef object _resend
+    cdef list _resend
     cdef Scheduler _scheduler
     cdef public long long expired
     cdef public long long max_message

@@ -94,10 +94,11 @@ class SendMessages:
     def __init__(self, credit: SendCredit, scheduler: Scheduler) -> None:
         self._credit = credit
         self._scheduler = scheduler
-        self._queue: deque[OutMessage] = deque()
+        # An empty deque is three quarters of a kilobyte.
+        self._queue: deque[OutMessage] | None = None
         # (message, start, stop, attempt)
-        self._resend: deque[tuple[OutMessage, int, int, int]] = deque()
-        self._abandoned: deque[OutMessage] = deque()
+        self._resend: list[tuple[OutMessage, int, int, int]] = []
+        self._abandoned: list[OutMessage] = []
         self._expiry: list[OutMessage] = []
         self._fragmented = 0
         self._next_id = 0
@@ -139,6 +140,8 @@ class SendMessages:
         if not kind & _BEST_EFFORT:
             self.unresolved += 1
         self.queued_bytes += len(data)
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append(message)
         self._scheduler.add(self)
 
@@ -158,6 +161,7 @@ class SendMessages:
     def _abandon(self, message: OutMessage) -> None:
         self.expired += 1
         if message.sent < len(message.data) or message.state == _WAITING:
+            assert self._queue is not None
             self.queued_bytes -= len(message.data) - message.sent
             self._queue.remove(message)
         if message.state == _OPEN:
@@ -190,20 +194,22 @@ class SendMessages:
             if not push_frame(train, frames.MESSAGE_ABANDON, message.id, message.order + 1, message.told):
                 return False
             train.note(self, message, None)
-            self._abandoned.popleft()
+            del self._abandoned[0]
         return True
 
     def write_frames(self, train: Train) -> bool:
         """Fill packets with messages; True when the train is full and more is left."""
         while self._resend or self._queue:
-            if self._resend:
+            queue = self._queue
+            if self._resend or queue is None:
                 written = self._write_again(train)
-            elif self._may_start(self._queue[0]):
-                written = self._write_next(train, self._queue[0])
+            elif self._may_start(queue[0]):
+                written = self._write_next(train, queue[0])
             else:
                 return False
             if not written and not train.advance():
                 return True
+        self._queue = None
         return False
 
     def _may_start(self, message: OutMessage) -> bool:
@@ -239,6 +245,7 @@ class SendMessages:
             self._credit.used += end - start
             train.note(self, message, _WHOLE if message.acked is None else (start, end, 0))
         if end == len(message.data):
+            assert self._queue is not None
             self._queue.popleft()
         return True
 
@@ -246,7 +253,7 @@ class SendMessages:
         """Send the next lost piece; False when a new packet is needed."""
         message, start, stop, attempt = self._resend[0]
         if message.state != _OPEN:
-            self._resend.popleft()
+            del self._resend[0]
             return True
         end = self._write_frame(train, message, start, stop, stop - start)
         if end < 0:
@@ -255,7 +262,7 @@ class SendMessages:
         if end < stop:
             self._resend[0] = (message, end, stop, attempt)
         else:
-            self._resend.popleft()
+            del self._resend[0]
         return True
 
     def _write_frame(self, train: Train, message: OutMessage, start: int, stop: int, allowed: int) -> int:

@@ -18,11 +18,14 @@ cdef class SentRun:
 
 
 cdef class SentLedger:
-    cdef public object runs
+    cdef public list runs
 
     cpdef add(self, SentRun run)
-    @cython.locals(i=cython.longlong, largest=cython.longlong, covered=cython.longlong, gap=cython.longlong)
+    @cython.locals(
+        run=SentRun, i=cython.longlong, largest=cython.longlong, done=cython.longlong, gap=cython.longlong,
+        count=cython.longlong,
+    )
     cpdef list take_acked(self, starts, stops)
-    @cython.locals(limit=cython.longlong, count=cython.longlong)
+    @cython.locals(run=SentRun, limit=cython.longlong, count=cython.longlong, done=cython.longlong)
     cpdef list take_lost(self, long long below, double now, double delay, long long largest_acked)
     cpdef oldest_time(self, long long below)

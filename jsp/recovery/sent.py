@@ -12,7 +12,6 @@ Packets that ask for no acknowledgement are not kept.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -81,7 +80,7 @@ class SentLedger:
     __slots__ = ("runs",)
 
     def __init__(self) -> None:
-        self.runs: deque[SentRun] = deque()
+        self.runs: list[SentRun] = []
 
     def __bool__(self) -> bool:
         return bool(self.runs)
@@ -96,44 +95,43 @@ class SentLedger:
         kept: list[SentRun] = []
         i = len(starts) - 1
         largest = stops[0]
-        while runs and runs[0].first < largest:
-            run = runs.popleft()
+        done = 0
+        while done < len(runs):
+            run = runs[done]
+            if run.first >= largest:
+                break
             while stops[i] <= run.first:
                 i -= 1
-            if starts[i] > run.first:
-                # A gap: nothing acknowledged up to starts[i].
-                gap = starts[i] - run.first
-                if gap >= run.count:
-                    kept.append(run)
-                else:
-                    kept.append(run.take(gap))
-                    runs.appendleft(run)
-                continue
-            covered = stops[i] - run.first
-            if covered >= run.count:
-                acked.append(run)
+            # A gap, of which nothing is acknowledged up to starts[i], or what one range covers.
+            gap = starts[i] - run.first
+            taken = acked if gap <= 0 else kept
+            count = stops[i] - run.first if gap <= 0 else gap
+            if count < run.count:
+                taken.append(run.take(count))
             else:
-                acked.append(run.take(covered))
-                runs.appendleft(run)
-        if kept:
-            runs.extendleft(reversed(kept))
+                taken.append(run)
+                done += 1
+        runs[:done] = kept
         return acked
 
     def take_lost(self, below: int, now: float, delay: float, largest_acked: int) -> list[SentRun]:
         """Remove and return packets numbered below `below`, or below `largest_acked` and sent `delay` ago."""
         runs = self.runs
         lost: list[SentRun] = []
-        while runs:
-            run = runs[0]
+        done = 0
+        while done < len(runs):
+            run = runs[done]
             # The same sum as in the deadline: a subtraction would round to just before it.
             limit = largest_acked if run.time + delay <= now else below
             count = limit - run.first
             if count <= 0:
                 break
-            if count >= run.count:
-                lost.append(runs.popleft())
-            else:
+            if count < run.count:
                 lost.append(run.take(count))
+            else:
+                lost.append(run)
+                done += 1
+        del runs[:done]
         return lost
 
     def oldest_time(self, below: int) -> float | None:
