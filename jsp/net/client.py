@@ -173,16 +173,32 @@ def _both(first: Trust, second: Trust) -> Trust:
 def _resolve_in_time(
     target: Address, bind: tuple[str, int] | None, deadline: float
 ) -> list[tuple[int, tuple[object, ...]]]:
-    # gevent.Timeout counts from when the loop last looked at the clock.
-    get_hub().loop.update_now()
-    with gevent.Timeout(deadline - clock.now(), ConnectTimeout(f"{target.host} was not found in time")):
-        return _resolve(target.host, target.port, bind)
-
-
-def _resolve(host: str, port: int, bind: tuple[str, int] | None) -> list[tuple[int, tuple[object, ...]]]:
     family = 0
     if bind is not None and bind[0]:
         family = AF_INET6 if ":" in bind[0] else AF_INET
+    places = _numeric(target.host, target.port, family)
+    if places:
+        return places
+    # gevent.Timeout counts from when the loop last looked at the clock.
+    get_hub().loop.update_now()
+    with gevent.Timeout(deadline - clock.now(), ConnectTimeout(f"{target.host} was not found in time")):
+        return _resolve(target.host, target.port, family)
+
+
+def _numeric(host: str, port: int, family: int) -> list[tuple[int, tuple[object, ...]]]:
+    """Where `host` is when it is an address itself, which no other thread has to find out; empty: it is a name."""
+    kind = AF_INET6 if ":" in host else AF_INET
+    if family not in (0, kind):
+        return []
+    try:
+        # A %scope, and what else there is to writing addresses, is the resolver's affair.
+        stdlib_socket.inet_pton(kind, host)
+    except (OSError, ValueError):
+        return []
+    return [(kind, (host, port) if kind == AF_INET else (host, port, 0, 0))]
+
+
+def _resolve(host: str, port: int, family: int) -> list[tuple[int, tuple[object, ...]]]:
     try:
         infos = gevent_socket.getaddrinfo(host, port, family, stdlib_socket.SOCK_DGRAM)
     except stdlib_socket.gaierror as error:

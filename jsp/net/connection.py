@@ -230,6 +230,10 @@ class Connection:
             self._check_open()
             self._wait(self._message_arrived, deadline, "no message came")
 
+    def has_message(self) -> bool:
+        """Whether `take_message` would find one."""
+        return bool(self.core.recv_messages.ready)
+
     def take_message(self) -> Message | None:
         """The next message if there is one now."""
         message = self.core.recv_messages.read()

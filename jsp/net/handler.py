@@ -79,10 +79,12 @@ class Spawner:
 
     Attributes:
         greenlets: those that have not ended.
+        bounded: whether there is a pool.
     """
 
     def __init__(self, pool: Pool | None) -> None:
         self._pool = pool
+        self.bounded = pool is not None
         self._waiting: deque[_Task] = deque()
         self._starter: Greenlet[..., Any] | None = None
         self._certain: set[Greenlet[..., Any]] = set()
@@ -205,7 +207,12 @@ class HandlerRunner:
             connection.on_messages = self._on_messages
         connection.on_untaken = lambda c: self._drop_untaken()
         connection.on_closed = lambda c: self._maybe_finish()
-        self._spawn(self._setup)
+        if _begins_at_once(kind) and not self._spawner.bounded:
+            self._running += 1
+            self._setup()
+            self._on_done()
+        else:
+            self._spawn(self._setup)
 
     def _spawn(self, function: Callable[..., None], *args: Any) -> None:
         self._running += 1
@@ -237,7 +244,8 @@ class HandlerRunner:
         self._ready = True
         while self._streams:
             self._on_stream(self.connection, self._streams.pop(0))
-        self._on_messages(self.connection)
+        if self.connection.has_message():
+            self._on_messages(self.connection)
 
     def _on_stream(self, connection: Connection, stream: Stream) -> None:
         if self._ready:
@@ -279,7 +287,7 @@ class HandlerRunner:
         if self._running or self._finished or connection is None or not connection.closed:
             return
         self._finished = True
-        if self._handler is not None:
+        if self._handler is not None and _overrides(type(self._handler), "finish"):
             self._spawner.spawn(self._finish, certain=True)
 
     def _finish(self) -> None:
@@ -292,6 +300,11 @@ class HandlerRunner:
 
 def _overrides(kind: Any, method: str) -> bool:
     return getattr(kind, method, None) is not getattr(Handler, method)
+
+
+def _begins_at_once(kind: Any) -> bool:
+    """Whether nothing of the user's runs before the first stream or message, so that nothing can wait."""
+    return isinstance(kind, type) and not _overrides(kind, "__init__") and not _overrides(kind, "setup")
 
 
 def _log(error: Exception, where: str, connection: Connection) -> None:
