@@ -21,6 +21,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from jsp.crypto import kem, suites
@@ -43,6 +44,9 @@ RECEIVE = 1
 
 class Step(Enum):
     """Where a machine stands: what it waits for."""
+
+    # Members are single, and looked up for every message: no Python call for that.
+    __hash__ = object.__hash__
 
     START = auto()
     WAIT_CLIENT_HELLO = auto()
@@ -113,6 +117,12 @@ class Secret:
 
     def __reduce__(self) -> Any:
         raise TypeError("a traffic secret is not pickled")
+
+
+@lru_cache(64)
+def _identity_of(blob: bytes) -> PublicIdentity:
+    """A client meets the same servers again and again."""
+    return PublicIdentity(blob)
 
 
 class Handshake:
@@ -272,7 +282,7 @@ class Handshake:
     def _take_identity(self, message: bytes) -> None:
         blob = hello.parse_blob(message)
         try:
-            self._peer_blob = PublicIdentity(blob)
+            self._peer_blob = _identity_of(blob)
         except BadPacket as error:
             raise ProtocolViolation(Code.BAD_IDENTITY, str(error)) from None
         self._transcript.add(message)

@@ -8,6 +8,7 @@ from addresses that do not answer shortens the time there is for a handshake ins
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Any
 
 from jsp.config import LIMITS, Config
@@ -20,10 +21,15 @@ _BURST_S = 2.0
 
 def prefix_of(address: Endpoint) -> bytes:
     """The part of an address that one person holds: all of an IPv4 address, 56 bits of an IPv6 one."""
+    return _prefix_of_host(str(address[0]))
+
+
+@lru_cache(1024)  # each is asked for twice a handshake, and the next one often comes from there too
+def _prefix_of_host(host: str) -> bytes:
     try:
-        ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
+        ip = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return str(address[0]).encode()
+        return host.encode()
     if ip.version == 6 and ip.ipv4_mapped is not None:
         # An IPv4 client on a socket for both families.
         return ip.ipv4_mapped.packed

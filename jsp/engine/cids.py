@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Connection ids of one path: those we gave out, and those the peer gave us (spec section 4.3; RFC 9000 section 5.1).
 
 Ids never repeat. The issuer learns of a retirement by RETIRE_CID and gives out a fresh one; the user of an id
@@ -16,6 +17,7 @@ from jsp.wire.frames import push_frame, push_new_cid
 from jsp.wire.ranges import RangeSet
 
 _ISSUED = 2  # the one in use and one to change to
+_NO_TOKENS: frozenset[bytes] = frozenset()
 
 
 class LocalCids:
@@ -63,6 +65,8 @@ class LocalCids:
 
     def on_acked(self, sequence: int, _: int) -> None:
         self._tokens.pop(sequence, None)
+        if not self._tokens:
+            self._tokens = {}  # a dict keeps its size
         if sequence in self._pending:
             self._pending.remove(sequence)
 
@@ -111,8 +115,8 @@ class RemoteCids:
         self._retire_before = 0
         self._retired = RangeSet()
         self._to_retire: list[int] = []
-        self._unacknowledged: set[int] = set()
-        self.reset_tokens: set[bytes] = set()
+        self._unacknowledged: list[int] = []
+        self.reset_tokens = _NO_TOKENS
 
     def add(self, sequence: int, retire_before: int, cid: bytes, token: bytes) -> None:
         """NEW_CID arrived (RFC 9000 section 19.15)."""
@@ -123,7 +127,7 @@ class RemoteCids:
             return
         if sequence in self._retired:
             return  # a late copy of a frame whose id was given back
-        if cid == self.current or any(cid == spare for spare, _ in self._spares.values()):
+        if cid == self.current or cid in [spare for spare, _ in self._spares.values()]:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "one connection id under two sequence numbers")
         if sequence < self._retire_before:
             self._retire(sequence)
@@ -151,7 +155,7 @@ class RemoteCids:
         # SPEC 4.3: retirements not yet acknowledged are bounded, or a peer could have us remember any number.
         if len(self._unacknowledged) >= 2 * LIMITS.connection_ids:
             raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "too many connection ids retired at once")
-        self._unacknowledged.add(sequence)
+        self._unacknowledged.append(sequence)
         self._to_retire.append(sequence)
 
     def rotate(self) -> bool:
@@ -162,7 +166,7 @@ class RemoteCids:
         cid, token = self._spares.pop(sequence)
         self._retire(self._sequence)
         self._sequence, self.current = sequence, cid
-        self.reset_tokens = {token}
+        self.reset_tokens = frozenset((token,))
         return True
 
     def has_frames(self) -> bool:
@@ -177,7 +181,8 @@ class RemoteCids:
 
     def on_acked(self, sequence: int, _: int) -> None:
         """The retirement arrived."""
-        self._unacknowledged.discard(sequence)
+        if sequence in self._unacknowledged:
+            self._unacknowledged.remove(sequence)
         if sequence in self._to_retire:
             self._to_retire.remove(sequence)
 

@@ -4,6 +4,7 @@ from jsp.engine.builder cimport Train
 from jsp.engine.control cimport Control
 from jsp.engine.flow cimport ConnectionWindow, ReceiveWindow, SendCredit
 from jsp.engine.key_phases cimport KeyPhases
+from jsp.engine.keying cimport Keying
 from jsp.engine.lifecycle cimport Lifecycle
 from jsp.engine.path cimport Path
 from jsp.engine.recv_messages cimport RecvMessages
@@ -30,15 +31,14 @@ cdef class ConnectionCore:
     cdef public SendCredit credit
     cdef public list early
     cdef public object entropy
-    cdef public object events
+    cdef public list events
     cdef public double first_sent
     cdef public double idle_timeout
-    cdef public object keying
+    cdef public Keying keying
     cdef public KeyPhases keys
     cdef public double last_heard
     cdef public double last_sent
     cdef public Lifecycle lifecycle
-    cdef public object local_params
     cdef public dict negotiated
     cdef public bytes original_dcid
     cdef public dict paths
@@ -47,7 +47,6 @@ cdef class ConnectionCore:
     cdef public object protocol
     cdef public Reader reader
     cdef public RecvMessages recv_messages
-    cdef public object remote_params
     cdef public Scheduler scheduler
     cdef public object scid
     cdef public SendMessages send_messages

@@ -11,7 +11,6 @@ None, then ask `poll_timeout` when to call `handle_timeout` at the latest; it ma
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import Protocol
 
 from jsp.config import DEFAULT_DATAGRAM_SIZE, LIMITS, Config
@@ -66,7 +65,7 @@ class Host(Protocol):
 
     def drop_cid(self, cid: bytes) -> None: ...
 
-    def watch_reset_tokens(self, connection: ConnectionCore, tokens: set[bytes]) -> None: ...
+    def watch_reset_tokens(self, connection: ConnectionCore, tokens: frozenset[bytes]) -> None: ...
 
     def on_address_proven(self, connection: ConnectionCore) -> None: ...
 
@@ -86,8 +85,8 @@ class ConnectionCore:
     __slots__ = (
         "_control_tokens", "_host", "cid_size", "config", "confirmed", "control", "counters", "credit",
         "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard", "last_sent",
-        "lifecycle", "local_params", "message_frame", "negotiated", "original_dcid", "paths",
-        "peer_cid_limit", "peer_id", "protocol", "reader", "recv_messages", "remote_params", "scheduler", "scid",
+        "lifecycle", "message_frame", "negotiated", "original_dcid", "paths",
+        "peer_cid_limit", "peer_id", "protocol", "reader", "recv_messages", "scheduler", "scid",
         "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "window",
         "__weakref__",
     )  # fmt: skip
@@ -118,7 +117,7 @@ class ConnectionCore:
         self.cid_size = host.cid_size
         self.train, self.reader = host.train, host.reader
         self.stream_frame, self.message_frame = host.stream_frame, host.message_frame
-        self.events: deque[Event] = deque()
+        self.events: list[Event] = []
         self.lifecycle = Lifecycle(self.events)
         self.timers = TimerTable()
         self.counters = Counters()
@@ -147,10 +146,8 @@ class ConnectionCore:
 
         self.scid, reset_token = host.new_cid(self, 0)
         self.paths = {0: self._make_path(remote, local, odcid if client_scid is None else client_scid)}
-        self.local_params = self._make_params(reset_token)
-        self.remote_params = TransportParams()
         self.keying: Keying | None = None
-        establish.start(self, now, wall_time, credentials, client_scid)
+        establish.start(self, self._make_params(reset_token), now, wall_time, credentials, client_scid)
         deadlines.update(self, now)
 
     def _make_path(self, remote: Endpoint, local: Endpoint | None, peer_cid: bytes) -> Path:
@@ -253,7 +250,7 @@ class ConnectionCore:
 
     def poll_event(self) -> Event | None:
         """The next event, or None."""
-        return self.events.popleft() if self.events else None
+        return self.events.pop(0) if self.events else None
 
     # --- commands ------------------------------------------------------------------------------------------
 
@@ -475,7 +472,7 @@ class ConnectionCore:
         for path in self.paths.values():
             path.local_cids.close()
         self.window.release()
-        self._host.watch_reset_tokens(self, set())
+        self._host.watch_reset_tokens(self, frozenset())
         self.keying = None
         self.early.clear()
 

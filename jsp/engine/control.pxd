@@ -6,7 +6,7 @@ from jsp.engine.scheduler cimport Scheduler
 
 cdef class Control:
     cdef SendCredit _credit
-    cdef object _events
+    cdef list _events
     cdef long long _next_ping
     cdef object _pings
     cdef Scheduler _scheduler

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 from jsp.engine.builder import Train
@@ -26,7 +25,7 @@ class Control:
         "_credit", "_events", "_next_ping", "_pings", "_scheduler", "_window", "handshake_done_due", "now", "ping_due",
     )  # fmt: skip
 
-    def __init__(self, credit: SendCredit, window: ReceiveWindow, scheduler: Scheduler, events: deque[Event]) -> None:
+    def __init__(self, credit: SendCredit, window: ReceiveWindow, scheduler: Scheduler, events: list[Event]) -> None:
         self._credit = credit
         self._window = window
         self._scheduler = scheduler

@@ -55,9 +55,6 @@ def on_confirmed(conn: ConnectionCore, now: float) -> None:
     """From here on silence ends the connection, not the handshake's deadline."""
     deadlines = conn.timers.deadlines
     deadlines[HANDSHAKE] = NEVER
-    ours, theirs = conn.config.idle_timeout, conn.remote_params.idle_timeout_ms / 1000
-    limits = [t for t in (ours, theirs) if t]
-    conn.idle_timeout = min(limits) if limits else NEVER
     deadlines[IDLE] = now + conn.idle_timeout
     if conn.config.keep_alive is not None:
         deadlines[KEEP_ALIVE] = now + conn.config.keep_alive

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """All connections of one socket: routes datagrams, accepts clients, answers strangers (spec sections 3 and 4.2).
 
 Stateless towards strangers: a datagram that belongs to no connection costs a look-up, at most one AEAD try (an
@@ -7,14 +8,14 @@ Initial) or one small reply, and is forgotten.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 from collections import deque
 from collections.abc import Callable
 
+import jsp.wire.memory as memory
 from jsp.config import LIMITS, Config
 from jsp.crypto.handshake import Credentials
-from jsp.crypto.kdf import hkdf_expand
+from jsp.crypto.kdf import hkdf_expand, hmac_digest
 from jsp.crypto.kem import Entropy
 from jsp.engine.admission import Admission
 from jsp.engine.bucket import TokenBucket
@@ -49,6 +50,10 @@ _RESET_MIN = 43
 # Connection ids whose reset token was given away, at most 20 a second, that are remembered not to be given out.
 _REVEALED_KEPT = 4096
 
+_LONG = LONG_FIRST
+_SHORT = SHORT_FIRST
+_SHORT_MIN = SHORT_MIN
+
 
 class EndpointCore:
     """A server's or client's connections, without I/O.
@@ -61,6 +66,13 @@ class EndpointCore:
         accepted: connections made by clients since the owner last looked; the owner empties it.
         dropped: datagrams that were for nobody.
     """
+
+    __slots__ = (
+        "_admission", "_entropy", "_evicted", "_initial_routes", "_replies", "_reply_rate", "_reset_secret",
+        "_reset_watch", "_revealed", "_routes", "_scratch", "_token_key", "_unproven", "_watched", "accepted",
+        "accepting", "cid_size", "config", "connections", "credentials", "dropped", "full", "memory", "owner", "reader",
+        "stream_frame", "train",
+    )  # fmt: skip
 
     def __init__(
         self, config: Config, entropy: Entropy, credentials: Credentials | None = None, reset_secret: bytes = b""
@@ -84,7 +96,7 @@ class EndpointCore:
         self.memory = Memory(config.memory_limit)
         self.cid_size = config.connection_id_size
         self._entropy = entropy
-        self._scratch = PacketBuffer()
+        self._scratch: PacketBuffer | None = None
         self._routes: dict[bytes, tuple[ConnectionCore, int]] = {}
         self._initial_routes: dict[bytes, ConnectionCore] = {}
         self._reset_secret = reset_secret or entropy(32)
@@ -115,9 +127,9 @@ class EndpointCore:
         self._routes.pop(cid, None)
 
     def _reset_token(self, cid: bytes) -> bytes:
-        return hmac.digest(self._reset_secret, cid, "sha256")[:RESET_TOKEN_SIZE]
+        return hmac_digest(self._reset_secret, cid)[:RESET_TOKEN_SIZE]
 
-    def watch_reset_tokens(self, connection: ConnectionCore, tokens: set[bytes]) -> None:
+    def watch_reset_tokens(self, connection: ConnectionCore, tokens: frozenset[bytes]) -> None:
         for key in self._watched.pop(connection, ()):
             self._reset_watch.pop(key, None)
         if tokens:
@@ -138,8 +150,11 @@ class EndpointCore:
         self._admission.on_handshake_over(connection)
 
     def load(self, data: bytes) -> PacketBuffer:
-        self._scratch.data[: len(data)] = data
-        return self._scratch
+        scratch = self._scratch
+        if scratch is None:
+            scratch = self._scratch = PacketBuffer()
+        scratch.data[: len(data)] = data
+        return scratch
 
     # --- connections -----------------------------------------------------------------------------------------
 
@@ -175,14 +190,12 @@ class EndpointCore:
         while start < size:
             end = min(start + segment, size)
             first = data[start]
-            if first >= LONG_FIRST:
+            if first >= _LONG:
                 connection = self._handle_long(now, wall_time, slots, start, end, received)
-            elif first >= SHORT_FIRST and end - start >= SHORT_MIN:
+            elif first >= _SHORT and end - start >= _SHORT_MIN:
                 cid = bytes(data[start + 1 : start + 1 + self.cid_size])
                 # Packets of one connection follow each other: hand them over together.
-                while (
-                    end < size and SHORT_FIRST <= data[end] < LONG_FIRST and data[end + 1 : end + 1 + len(cid)] == cid
-                ):
+                while end < size and _SHORT <= data[end] < _LONG and memory.same(data, end + 1, cid):
                     end = min(end + segment, size)
                 connection = self._handle_short(now, slots, start, end, received, cid)
             else:
@@ -253,9 +266,10 @@ class EndpointCore:
             connection = self._walk_long(now, wall_time, slots, start, end, received)
         finally:
             # Also when something failed: a connection that nobody settles would never end.
-            for stranger in list(self._unproven):
-                if self._settle_new(now, stranger) is None:
-                    connection = None
+            if self._unproven:
+                for stranger in list(self._unproven):
+                    if self._settle_new(now, stranger) is None:
+                        connection = None
         return connection
 
     def _walk_long(
@@ -265,13 +279,14 @@ class EndpointCore:
         pos = start
         dcid = b""
         for _ in range(LIMITS.coalesced_packets):
-            if pos >= end or slots.data[pos] < SHORT_FIRST:
+            if pos >= end or slots.data[pos] < _SHORT:
                 break
-            if slots.data[pos] < LONG_FIRST:
+            if slots.data[pos] < _LONG:
                 self._handle_last_short(now, slots, pos, end, received, connection)
                 break
             try:
-                header = parse_long_header(Reader(slots.data, pos, end))
+                self.reader.reset(slots.data, pos, end)
+                header = parse_long_header(self.reader)
             except BadPacket:
                 self.dropped += 1
                 break

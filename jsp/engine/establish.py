@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """From the first packet to a confirmed connection (spec section 5.9).
 
 Runs the handshake machine as packets come and go, applies what was negotiated, and throws the handshake's levels
@@ -6,6 +7,7 @@ away one by one. Functions over a connection: once it is confirmed nothing of th
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jsp.config import DEFAULT_DATAGRAM_SIZE
@@ -30,10 +32,15 @@ if TYPE_CHECKING:
 
 
 def start(
-    conn: ConnectionCore, now: float, wall_time: float, credentials: Credentials, client_scid: bytes | None
+    conn: ConnectionCore,
+    ours: TransportParams,
+    now: float,
+    wall_time: float,
+    credentials: Credentials,
+    client_scid: bytes | None,
 ) -> None:
     """Set the handshake up; a client's first message is then ready to be sent."""
-    params = encode_params(conn.local_params)
+    params = encode_params(ours)
     time_ms = int(wall_time * 1000)
     machine: ClientHandshake | ServerHandshake
     odcid, owner = conn.original_dcid, conn.host.owner
@@ -87,12 +94,8 @@ def _complete(conn: ConnectionCore, now: float, keying: Keying) -> None:
     conn.keys.install(keying.open_keys, keying.seal_keys, now)
     conn.peer_id = machine.peer.peer_id if machine.peer else None
     conn.protocol = machine.protocol
-    conn.negotiated = {
-        "kem": GROUP_NAMES[machine.group],
-        "cipher": SUITE_NAMES[machine.suite],
-        "signature": SIGNATURE_NAMES[machine.peer.algorithms[-1]] if machine.peer else "",
-        "protocol": machine.protocol,
-    }
+    signature = SIGNATURE_NAMES[machine.peer.algorithms[-1]] if machine.peer else ""
+    conn.negotiated = _negotiated(GROUP_NAMES[machine.group], SUITE_NAMES[machine.suite], signature, machine.protocol)
     if isinstance(machine, ServerHandshake):
         conn.server_name = machine.server_name
         conn.control.handshake_done_due = True
@@ -101,6 +104,12 @@ def _complete(conn: ConnectionCore, now: float, keying: Keying) -> None:
     elif not machine.awaits_verdict:
         _open(conn)
     conn.replay_early(now)
+
+
+@lru_cache(64)
+def _negotiated(group: str, suite: str, signature: str, protocol: str) -> dict[str, str]:
+    """What the handshake settled; one dict for all connections that settled the same."""
+    return {"kem": group, "cipher": suite, "signature": signature, "protocol": protocol}
 
 
 def _check_ids(conn: ConnectionCore, params: TransportParams) -> None:
@@ -114,7 +123,8 @@ def _check_ids(conn: ConnectionCore, params: TransportParams) -> None:
 
 
 def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
-    conn.remote_params = params
+    limits = [seconds for seconds in (conn.config.idle_timeout, params.idle_timeout_ms / 1000) if seconds]
+    conn.idle_timeout = min(limits) if limits else NEVER
     conn.credit.raise_to(params.max_data)
     conn.streams.on_params(params.max_streams_bidi, params.max_streams_uni, params.max_stream_data)
     conn.send_messages.max_message = params.max_message
@@ -124,7 +134,7 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     wanted = conn.config.max_datagram_size or DEFAULT_DATAGRAM_SIZE
     path.set_mtu(min(wanted, params.max_datagram_size))
     if params.reset_token:
-        path.remote_cids.reset_tokens.add(params.reset_token)
+        path.remote_cids.reset_tokens |= {params.reset_token}
         conn.refresh_reset_tokens(path)
 
 

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Runs the handshake machine over CRYPTO frames; installs, updates and discards keys (spec sections 5.9 and 7).
 
 `HandshakeLevel` is what an encryption level of the handshake needs: packet keys, numbers, CRYPTO bytes both ways.
@@ -135,7 +136,8 @@ class Keying:
         fresh = [secret.level for secret in self.machine.secrets]
         self.machine.secrets.clear()
         for level, message in self.machine.outgoing:
-            self.levels[level].outgoing.write(message)
+            state = self.levels[level]
+            state.outgoing.write(message)
         self.machine.outgoing.clear()
         return fresh
 

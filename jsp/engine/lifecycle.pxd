@@ -7,7 +7,7 @@ cdef object _CLOSED
 
 cdef class Lifecycle:
     cdef long long _answers
-    cdef object _events
+    cdef list _events
     cdef public list close_due
     cdef public object closed
     cdef public object closing_with

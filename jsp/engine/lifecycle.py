@@ -7,8 +7,6 @@ it is repeated to a peer that goes on talking.
 
 from __future__ import annotations
 
-from collections import deque
-
 from jsp.engine.events import Closed, Event
 from jsp.engine.states import CONNECTION, Moved, State, can_move, move
 from jsp.errors import Code
@@ -46,7 +44,7 @@ class Lifecycle:
 
     __slots__ = ("_answers", "_events", "close_due", "closed", "closing_with", "state")
 
-    def __init__(self, events: deque[Event]) -> None:
+    def __init__(self, events: list[Event]) -> None:
         self.state = State.HANDSHAKE
         self.closed: Closed | None = None
         self.close_due: list[int] = []

@@ -1,4 +1,5 @@
 # C types of path.py.
+from jsp.engine.cids cimport LocalCids, RemoteCids
 from jsp.recovery.loss cimport LossDetector, PacketSpace
 
 cdef long long _CHALLENGE_TRIES
@@ -24,12 +25,12 @@ cdef class Path:
     cdef public long long id
     cdef public long long key_phase_start
     cdef public object local
-    cdef public object local_cids
+    cdef public LocalCids local_cids
     cdef public long long mtu
     cdef public long long received
     cdef public LossDetector recovery
     cdef public object remote
-    cdef public object remote_cids
+    cdef public RemoteCids remote_cids
     cdef public object response
     cdef public long long sent
     cdef public PacketSpace space

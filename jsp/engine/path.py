@@ -76,7 +76,7 @@ class Path:
         self.response: tuple[bytes, Endpoint, int] | None = None
         self.arriving = 0
         self.arriving_at = 0
-        self._response_rate = TokenBucket(_RESPONSES_PER_S, _RESPONSES_PER_S)
+        self._response_rate: TokenBucket | None = None
         self.fallback: Endpoint | None = None
         self._fallback_asked = float("-inf")
         self.key_phase_start = 0
@@ -144,6 +144,8 @@ class Path:
 
     def may_respond(self, now: float) -> bool:
         """Whether one more PATH_CHALLENGE is answered; those above the rate are not."""
+        if self._response_rate is None:
+            self._response_rate = TokenBucket(_RESPONSES_PER_S, _RESPONSES_PER_S)
         return self._response_rate.take(now)
 
     def on_challenge_sent(self, challenge: Challenge, now: float) -> None:

@@ -27,7 +27,7 @@ cdef class StreamTable:
     cdef list _closed
     cdef object _config
     cdef SendCredit _credit
-    cdef object _events
+    cdef list _events
     cdef object _initial
     cdef readonly list _next
     cdef list _peer_blocked

@@ -8,8 +8,6 @@ peer cannot have more handlers running than the limit allows, however fast it re
 
 from __future__ import annotations
 
-from collections import deque
-
 from jsp.config import LIMITS, Config
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.builder import Train
@@ -75,7 +73,7 @@ class StreamTable:
         credit: SendCredit,
         window: ReceiveWindow,
         scheduler: Scheduler,
-        events: deque[Event],
+        events: list[Event],
     ) -> None:
         self._server = int(server)
         self._config = config
@@ -93,7 +91,7 @@ class StreamTable:
         self._peer_stream_window = 0
         self._blocked_told = [-1, -1]
         self._wanted = [False, False]
-        self._reset_rate = TokenBucket(LIMITS.resets_rate, LIMITS.resets_burst)
+        self._reset_rate: TokenBucket | None = None
         self.streams: dict[int, Stream] = {}
         self._writers: dict[int, Stream] = {}
         self.update_due = [False, False]
@@ -210,6 +208,8 @@ class StreamTable:
 
     def _charge_reset(self, now: float) -> None:
         # SPEC 8.6: resetting streams whose handler runs is the cheapest way to make us work.
+        if self._reset_rate is None:
+            self._reset_rate = TokenBucket(LIMITS.resets_rate, LIMITS.resets_burst)
         if not self._reset_rate.take(now):
             raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many streams reset")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jsp.errors import BadPacket
 from jsp.wire.buffer import Reader
@@ -34,11 +35,16 @@ MESSAGE_MAX = 16_384
 
 _VERSIONS, _SUITES, _GROUPS, _SIGNATURES, _PROTOCOLS, _PARAMS, _TIME, _NAME = range(1, 9)
 _KEY_SHARE = 0xF0
+_IN_CLIENT_HELLO = (_VERSIONS, _SUITES, _GROUPS, _SIGNATURES, _PROTOCOLS, _PARAMS, _TIME, _NAME, _KEY_SHARE)
+_IN_SERVER_HELLO = (_VERSIONS, _SUITES, _KEY_SHARE)
+
+# Peers of one program offer the same all day: what lists mean, and how they are spelled, is remembered.
+_remembered = lru_cache(64)
 
 
 def frame_message(kind: int, body: bytes) -> bytes:
     """A message with its header, as it goes into CRYPTO frames and the transcript."""
-    return bytes([kind]) + len(body).to_bytes(3, "big") + body
+    return (kind << 24 | len(body)).to_bytes(4, "big") + body
 
 
 def split_messages(data: bytearray) -> Iterator[tuple[int, bytes]]:
@@ -58,10 +64,12 @@ def _body(message: bytes) -> Reader:
     return Reader(message, 4)
 
 
+@_remembered
 def _uints(values: tuple[int, ...], size: int) -> bytes:
     return b"".join(v.to_bytes(size, "big") for v in values)
 
 
+@_remembered
 def _parse_uints(data: bytes, size: int) -> tuple[int, ...]:
     if not data or len(data) % size or len(data) // size > OFFERS_MAX:
         raise BadPacket("bad list of offers")
@@ -71,10 +79,12 @@ def _parse_uints(data: bytes, size: int) -> tuple[int, ...]:
     return values
 
 
+@_remembered
 def _names(values: tuple[str, ...]) -> bytes:
     return b"".join(bytes([len(v.encode())]) + v.encode() for v in values)
 
 
+@_remembered
 def _parse_names(data: bytes) -> tuple[str, ...]:
     r = Reader(data)
     names: list[str] = []
@@ -103,6 +113,14 @@ def _one(values: dict[int, bytes], kind: int, size: int) -> int:
     if len(value) != size:
         raise BadPacket(f"TLV {kind:#x} has the wrong size")
     return int.from_bytes(value, "big")
+
+
+def _key_share(values: dict[int, bytes]) -> tuple[int, bytes]:
+    """The group, and the share itself."""
+    value = _need(values, _KEY_SHARE)
+    if len(value) < 2:
+        raise BadPacket("truncated")
+    return int.from_bytes(value[:2], "big"), value[2:]
 
 
 @dataclass(slots=True)
@@ -140,9 +158,8 @@ def encode_client_hello(m: ClientHello) -> bytes:
 def parse_client_hello(message: bytes) -> ClientHello:
     r = _body(message)
     random = r.pull_bytes(RANDOM_SIZE)
-    known = (_VERSIONS, _SUITES, _GROUPS, _SIGNATURES, _PROTOCOLS, _PARAMS, _TIME, _NAME, _KEY_SHARE)
-    v = parse_tlvs(r, known)
-    share = Reader(_need(v, _KEY_SHARE))
+    v = parse_tlvs(r, _IN_CLIENT_HELLO)
+    group, share = _key_share(v)
     try:
         name = v.get(_NAME, b"").decode()
     except UnicodeDecodeError:
@@ -158,8 +175,8 @@ def parse_client_hello(message: bytes) -> ClientHello:
         protocols=_parse_names(_need(v, _PROTOCOLS)),
         params=_need(v, _PARAMS),
         time_ms=_one(v, _TIME, 8),
-        share_group=share.pull_uint(2),
-        share=share.pull_bytes(share.remaining()),
+        share_group=group,
+        share=share,
         server_name=name,
     )
 
@@ -185,10 +202,9 @@ def encode_server_hello(m: ServerHello) -> bytes:
 def parse_server_hello(message: bytes) -> ServerHello:
     r = _body(message)
     random = r.pull_bytes(RANDOM_SIZE)
-    v = parse_tlvs(r, (_VERSIONS, _SUITES, _KEY_SHARE))
-    share = Reader(_need(v, _KEY_SHARE))
-    group = share.pull_uint(2)
-    return ServerHello(random, _one(v, _VERSIONS, 4), _one(v, _SUITES, 1), group, share.pull_bytes(share.remaining()))
+    v = parse_tlvs(r, _IN_SERVER_HELLO)
+    group, share = _key_share(v)
+    return ServerHello(random, _one(v, _VERSIONS, 4), _one(v, _SUITES, 1), group, share)
 
 
 def encode_hello_retry(group: int) -> bytes:
@@ -232,6 +248,7 @@ REQUEST_REQUIRED = 1
 REQUEST_ACCESS = 2
 
 
+@_remembered
 def encode_identity_request(flags: int, signatures: tuple[int, ...]) -> bytes:
     return frame_message(IDENTITY_REQUEST, bytes([flags]) + encode_tlvs({_SIGNATURES: _uints(signatures, 2)}))
 

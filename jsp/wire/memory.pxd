@@ -80,3 +80,20 @@ cdef inline bytearray gather(bytearray source, Py_ssize_t start, Py_ssize_t step
     for i in range(count):
         memcpy(to + 16 * i, data + start + step * i, 16)
     return out
+
+
+cdef inline bytes xor_block(bytes key, unsigned char value):
+    cdef bytes out
+    cdef char *to
+    cdef const char *data = PyBytes_AS_STRING(key)
+    cdef Py_ssize_t size = len(key)
+    cdef Py_ssize_t i
+    if size > 64:
+        raise IndexError("key longer than a block")
+    out = PyBytes_FromStringAndSize(NULL, 64)
+    to = PyBytes_AS_STRING(out)
+    for i in range(size):
+        to[i] = data[i] ^ value
+    for i in range(size, 64):
+        to[i] = value
+    return out

@@ -6,6 +6,8 @@ C that checks its bounds and then copies; this file itself is not compiled.
 
 from __future__ import annotations
 
+_ONES = int.from_bytes(b"\x01" * 64, "big")
+
 
 def copy(target: bytearray, at: int, source: bytes | bytearray, start: int, size: int) -> None:
     """`target[at : at + size] = source[start : start + size]`; IndexError when either is too short."""
@@ -43,3 +45,10 @@ def gather(source: bytearray, start: int, step: int, count: int) -> bytearray:
     if start < 0 or step < 0 or count < 0 or (count and start + step * (count - 1) + 16 > len(source)):
         raise IndexError("samples outside of a buffer")
     return bytearray().join([source[start + step * i : start + step * i + 16] for i in range(count)])
+
+
+def xor_block(key: bytes, value: int) -> bytes:
+    """`key` filled up with zeros to 64 bytes, each of them XORed with `value`; IndexError when it is longer."""
+    if len(key) > 64:
+        raise IndexError("key longer than a block")
+    return (int.from_bytes(key.ljust(64, b"\0"), "big") ^ _ONES * value).to_bytes(64, "big")

@@ -59,6 +59,7 @@ _LAYOUT = {
     "reset_token": (0x12, 0),
 }
 _DEFAULTS = {f.name: f.default for f in fields(TransportParams)}
+_KNOWN = {kind: (name, size) for name, (kind, size) in _LAYOUT.items()}
 
 
 def encode_params(params: TransportParams) -> bytes:
@@ -72,10 +73,9 @@ def encode_params(params: TransportParams) -> bytes:
 
 def parse_params(data: bytes) -> TransportParams:
     """Parameters out of a handshake TLV; `BadPacket` when a value is out of bounds."""
-    known = {kind: (name, size) for name, (kind, size) in _LAYOUT.items()}
     params = TransportParams()
-    for kind, value in parse_tlvs(Reader(data), known).items():
-        name, size = known[kind]
+    for kind, value in parse_tlvs(Reader(data), _KNOWN).items():
+        name, size = _KNOWN[kind]
         if not size:
             if len(value) > 20:
                 raise BadPacket(f"parameter {name} too long")

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Type-length-value lists, the only variable encoding in the handshake (spec section 5.2).
 
 `u16 type | u16 length | value`, types strictly increasing, so duplicates and reordering cannot be expressed. A
@@ -7,42 +8,54 @@ transcript like every byte).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from struct import Struct
 
 from jsp.errors import BadPacket
 from jsp.wire.buffer import Reader
 
 OPTIONAL = 0x8000
 VALUE_MAX = 0xFFFF
+_HEAD = Struct(">HH")
 
 
-def encode_tlvs(values: Mapping[int, bytes]) -> bytes:
+def encode_tlvs(values: dict[int, bytes]) -> bytes:
     """The list of `values`, lowest type first."""
-    parts = []
+    out = bytearray()
     for kind in sorted(values):
         value = values[kind]
         if len(value) > VALUE_MAX:
             raise ValueError(f"TLV {kind:#x} is {len(value)} bytes long; 65,535 is the most")
-        parts.append(kind.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value)
-    return b"".join(parts)
+        out += _HEAD.pack(kind, len(value))
+        out += value
+    return bytes(out)
 
 
 def parse_tlvs(r: Reader, known: Collection[int]) -> dict[int, bytes]:
     """Everything left in the reader as TLVs. Unknown optional ones are left out of the result."""
     values: dict[int, bytes] = {}
+    data, pos, end = r.data, r.pos, r.end
     last = -1
-    while r.remaining():
-        kind = r.pull_uint(2)
+    while pos < end:
+        if end - pos < 4:
+            raise BadPacket("truncated")
+        kind = data[pos] << 8 | data[pos + 1]
         if kind <= last:
             raise BadPacket("TLV types not increasing")
         last = kind
-        value = r.pull_bytes(r.pull_uint(2))
+        start = pos + 4
+        pos = start + (data[pos + 2] << 8 | data[pos + 3])
+        if pos > end:
+            raise BadPacket("truncated")
         if kind in known:
-            values[kind] = value
+            values[kind] = bytes(data[start:pos])
         elif kind < OPTIONAL:
             raise UnknownCritical(f"unknown critical TLV {kind:#x}")
+    r.pos = end
     return values
 
 
 class UnknownCritical(BadPacket):
     """Well-formed, but asks for something we do not know and may not ignore."""
+
+    __slots__ = ()

@@ -421,7 +421,7 @@ def test_a_mistake_while_receiving_does_not_cost_the_port_its_reader(
             raise RuntimeError("a bug")
 
         with monkeypatch.context() as patch:
-            patch.setattr(endpoint.core, "handle_datagram", fail)
+            patch.setattr(endpoint, "_take_batch", fail)
             for i in range(5):
                 stranger.sendto(b"\x80" + bytes(60), server.address[:2])
                 until(lambda i=i: endpoint._mistakes > i)

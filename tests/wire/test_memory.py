@@ -56,3 +56,12 @@ def test_samples(start: int, step: int, count: int) -> None:
     else:
         with pytest.raises(IndexError):
             memory.gather(bytearray(DATA), start, step, count)
+
+
+@given(st.binary(max_size=70), st.integers(0, 255))
+def test_xor_block(key: bytes, value: int) -> None:
+    if len(key) > 64:
+        with pytest.raises(IndexError):
+            memory.xor_block(key, value)
+    else:
+        assert memory.xor_block(key, value) == bytes([byte ^ value for byte in key.ljust(64, b"\0")])

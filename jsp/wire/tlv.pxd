@@ -1,0 +1,11 @@
+# C types of tlv.py.
+import cython
+from jsp.wire.buffer cimport Reader
+
+
+cpdef bytes encode_tlvs(dict values)
+@cython.locals(
+    data=bytearray, pos=cython.longlong, end=cython.longlong, last=cython.longlong, kind=cython.longlong,
+    start=cython.longlong,
+)
+cpdef dict parse_tlvs(Reader r, known)
