@@ -5,7 +5,7 @@ from jsp.engine.builder cimport Train
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.flow cimport Memory
 from jsp.wire.buffer cimport PacketBuffer, Reader
-from jsp.wire.frames cimport StreamFrame
+from jsp.wire.frames cimport MessageFrame, StreamFrame
 from jsp.wire.packet cimport LongHeader
 
 cdef long long _LONG
@@ -38,8 +38,10 @@ cdef class EndpointCore:
     cdef public long long dropped
     cdef public object full
     cdef public Memory memory
+    cdef public MessageFrame message_frame
     cdef public long long owner
     cdef public Reader reader
+    cdef public object share
     cdef public StreamFrame stream_frame
     cdef public Train train
 
@@ -68,6 +70,7 @@ cdef class EndpointCore:
     cpdef ConnectionCore _handle_unknown(
         self, double now, bytearray data, long long start, long long end, received, bytes cid
     )
+    cpdef bint _pass_on(self, bytes cid, bytearray data, long long start, long long end, received) except? -1
     cpdef ConnectionCore _handle_long(
         self, double now, double wall_time, PacketBuffer slots, long long start, long long end, received
     )

@@ -70,8 +70,8 @@ class EndpointCore:
     __slots__ = (
         "_admission", "_entropy", "_evicted", "_initial_routes", "_replies", "_reply_rate", "_reset_secret",
         "_reset_watch", "_revealed", "_routes", "_scratch", "_token_key", "_unproven", "_watched", "accepted",
-        "accepting", "cid_size", "config", "connections", "credentials", "dropped", "full", "memory", "owner", "reader",
-        "stream_frame", "train",
+        "accepting", "cid_size", "config", "connections", "credentials", "dropped", "full", "memory",
+        "message_frame", "owner", "reader", "share", "stream_frame", "train",
     )  # fmt: skip
 
     def __init__(

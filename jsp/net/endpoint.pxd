@@ -1,6 +1,7 @@
 # C types of endpoint.py.
 import cython
 from jsp.engine.connection cimport ConnectionCore
+from jsp.engine.endpoint cimport EndpointCore
 from jsp.net.connection cimport Connection
 from jsp.net.udp cimport UdpSocket
 from jsp.net.waiting cimport Signal
@@ -13,6 +14,7 @@ cdef class Endpoint:
     cdef dict _dirty
     cdef readonly long long _mistakes
     cdef public object _reader
+    cdef readonly object _resting
     cdef dict _shells
     cdef PacketBuffer _slots
     cdef bint _turn_due
@@ -21,7 +23,7 @@ cdef class Endpoint:
     cdef object _writer
     cdef public object accept
     cdef public bint closed
-    cdef public object core
+    cdef public EndpointCore core
     cdef public object hub
     cdef public UdpSocket socket
     cdef object __weakref__
@@ -33,7 +35,7 @@ cdef class Endpoint:
     @cython.locals(woken=list)
     cpdef _turn(self)
     cpdef _on_readable(self)
-    @cython.locals(connection=ConnectionCore, shell=Connection)
+    @cython.locals(core=EndpointCore, touched=list, connection=ConnectionCore, shell=Connection)
     cpdef _take_batch(self, received)
     cpdef _on_mistake(self)
     @cython.locals(core=ConnectionCore)

@@ -60,8 +60,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_dirty", "_mistakes", "_reader", "_shells", "_slots", "_turn_due", "_unsent", "_woken", "_writer", "accept",
-        "closed", "core", "hub", "socket", "__weakref__",
+        "_dirty", "_mistakes", "_reader", "_resting", "_shells", "_slots", "_turn_due", "_unsent", "_woken", "_writer",
+        "accept", "closed", "core", "hub", "socket", "__weakref__",
     )  # fmt: skip
 
     def __init__(

@@ -417,11 +417,12 @@ def test_a_mistake_while_receiving_does_not_cost_the_port_its_reader(
         endpoint = server._endpoint
         assert endpoint is not None
 
-        def fail(*args: object) -> None:
-            raise RuntimeError("a bug")
+        class Broken:
+            def __bool__(self) -> bool:
+                raise RuntimeError("a bug")
 
         with monkeypatch.context() as patch:
-            patch.setattr(endpoint, "_take_batch", fail)
+            patch.setattr(endpoint.core, "accepted", Broken())
             for i in range(5):
                 stranger.sendto(b"\x80" + bytes(60), server.address[:2])
                 until(lambda i=i: endpoint._mistakes > i)

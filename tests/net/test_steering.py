@@ -70,10 +70,11 @@ def test_port_of_another_is_not_shared() -> None:
 def test_nothing_stays_open_when_a_socket_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(os.listdir("/proc/self/fd"))
 
-    def refuse(self: UdpSocket) -> None:
-        raise OSError(92, "Protocol not available")
+    class Refused(UdpSocket):
+        def share_port(self) -> None:
+            raise OSError(92, "Protocol not available")
 
-    monkeypatch.setattr(UdpSocket, "share_port", refuse)
+    monkeypatch.setattr(steering, "UdpSocket", Refused)
     with pytest.raises(OSError, match="not available"):
         steering.bind_all(LOOPBACK, AF_INET, 3)
     assert set(os.listdir("/proc/self/fd")) == before
@@ -100,15 +101,15 @@ def test_mail_arrives_as_it_was() -> None:
         boxes.close()
 
 
-def test_exchange_hands_over_and_takes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exchange_hands_over_and_takes_in() -> None:
     taken: list[Any] = []
 
-    def take(self: Endpoint, data: bytes, received: Received) -> None:
-        taken.append((data, received))
+    class Taking(Endpoint):
+        def handle_passed_on(self, data: bytes, received: Received) -> None:
+            taken.append((data, received))
 
-    monkeypatch.setattr(Endpoint, "handle_passed_on", take)
     boxes = steering.Mailboxes(2)
-    endpoint = Endpoint(UdpSocket(LOOPBACK, AF_INET), Config())
+    endpoint = Taking(UdpSocket(LOOPBACK, AF_INET), Config())
     exchange = steering.Exchange(endpoint, boxes, 0)
     try:
         share = endpoint.core.share
@@ -130,10 +131,14 @@ def test_exchange_hands_over_and_takes_in(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_mistake_in_what_was_passed_on_costs_that_batch_only(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def __bool__(self) -> bool:
+            raise RuntimeError("a bug")
+
     endpoint = Endpoint(UdpSocket(LOOPBACK, AF_INET), Config())
     endpoint.handle_passed_on(b"\x80abcd" + bytes(30), Received(35, 35, HERE))
     assert endpoint.core.dropped == 1
-    endpoint.core.handle_datagram = None  # type: ignore[assignment, method-assign]
+    endpoint.core.accepted = Broken()  # type: ignore[assignment]
     endpoint.handle_passed_on(b"x", Received(1, 1, HERE))
     assert "internal error" in caplog.text
     endpoint.close()
