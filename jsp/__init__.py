@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from jsp import compiled as compiled  # first: it decides which modules the next lines find
 from jsp.config import Config
 from jsp.crypto.identity import Identity, PeerId
-from jsp.engine.message import BEST_EFFORT, RELIABLE, Message, PartiallyReliable
+from jsp.engine.message import Message
+from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
 from jsp.errors import (
     AccessDenied,
     AddressError,

@@ -57,6 +57,9 @@ class Config:
     "A handshake must be over by then."
     close_timeout: float = 3.0
     "How long `close` goes on delivering what was written."
+    spin: float = 0.0
+    """Seconds that a call which waits for the peer polls the socket before it lets others run, 0 to 0.001: the last
+    microseconds of a round trip, paid with a core. 0: never."""
     max_ack_delay: float = 0.025
     "How long an acknowledgement of a single packet may wait (RFC 9000 section 13.2.1)."
     connection_id_size: int = 4
@@ -89,6 +92,7 @@ class Config:
         _check(self.max_message > 0, "max_message: above 0")
         _check(self.send_buffer > 0, "send_buffer: above 0")
         _check(0 <= self.max_streams <= 1 << 20, "max_streams: 0 to 1,048,576")
+        _check(0 <= self.spin <= 0.001, "spin: 0 to 0.001 second")
         _check(0.001 <= self.max_ack_delay <= 1, "max_ack_delay: 0.001 to 1 second")
         _check(4 <= self.connection_id_size <= 20, "connection_id_size: 4 to 20 bytes")
         for name in ("idle_timeout", "keep_alive", "handshake_timeout", "close_timeout", "rate_limit"):

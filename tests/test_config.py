@@ -33,6 +33,8 @@ from jsp.config import LIMITS
         ("handshake_timeout", None),
         ("close_timeout", None),
         ("max_ack_delay", 5.0),
+        ("spin", -1e-6),
+        ("spin", 0.01),
         ("connection_id_size", 3),
         ("connection_id_size", 21),
         ("protocols", ()),

@@ -27,6 +27,7 @@ COVERED_BY = {
     "jsp/engine/events.py": "tests/engine/test_lifecycle.py",
     "jsp/engine/keying.py": "tests/engine/test_establish.py",
     "jsp/engine/message.py": "tests/engine/test_messages.py",
+    "jsp/engine/modes.py": "tests/engine/test_messages.py",
     "jsp/engine/recv_messages.py": "tests/engine/test_messages.py",
     "jsp/engine/recv_stream.py": "tests/engine/test_streams.py",
     "jsp/engine/scheduler.py": "tests/engine/test_streams.py",

@@ -26,7 +26,7 @@ from jsp.engine.flow import ConnectionWindow, Memory, SendCredit
 from jsp.engine.key_phases import KeyPhases
 from jsp.engine.keying import Keying
 from jsp.engine.lifecycle import Lifecycle
-from jsp.engine.message import Mode
+from jsp.engine.modes import Mode
 from jsp.engine.path import Path
 from jsp.engine.recv_messages import RecvMessages
 from jsp.engine.scheduler import Scheduler

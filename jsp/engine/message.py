@@ -1,46 +1,13 @@
-"""Messages and how surely they are delivered (spec section 8.4)."""
+# cython: language_level=3, annotation_typing=False, nonecheck=True
+"""A message as its receiver gets it (spec section 8.4)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from jsp.engine.modes import RELIABLE, Mode
+
+_RELIABLE = RELIABLE
 
 
-@dataclass(frozen=True, slots=True)
-class Reliable:
-    """Sent until it arrives."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartiallyReliable:
-    """Sent until it arrives, its time is up, or it was sent again often enough; whichever is first.
-
-    Attributes:
-        ttl: seconds from `send`; None: no limit.
-        max_retransmits: how often any part of it is sent again; None: no limit.
-    """
-
-    ttl: float | None = None
-    max_retransmits: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.ttl is not None and not self.ttl > 0:
-            raise ValueError("ttl: seconds above 0, or None")
-        if self.max_retransmits is not None and self.max_retransmits < 0:
-            raise ValueError("max_retransmits: 0 or more, or None")
-
-
-@dataclass(frozen=True, slots=True)
-class BestEffort:
-    """Sent once."""
-
-
-Mode = Reliable | PartiallyReliable | BestEffort
-RELIABLE = Reliable()
-BEST_EFFORT = BestEffort()
-
-
-# Not frozen: that would treble the time it takes to make one, and they come by the hundred thousand.
-@dataclass(slots=True, unsafe_hash=True)
 class Message:
     """A message that arrived whole. `bytes(message)` and `len(message)` are those of its data.
 
@@ -50,9 +17,23 @@ class Message:
         ordered: whether it keeps its place among the other ordered ones.
     """
 
-    data: bytes
-    mode: Mode = RELIABLE
-    ordered: bool = False
+    __slots__ = ("data", "mode", "ordered")
+
+    def __init__(self, data: bytes, mode: Mode = _RELIABLE, ordered: bool = False) -> None:
+        self.data = data
+        self.mode = mode
+        self.ordered = ordered
+
+    def __repr__(self) -> str:
+        return f"Message(data={self.data!r}, mode={self.mode!r}, ordered={self.ordered!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return self.data == other.data and self.mode == other.mode and self.ordered == other.ordered
+
+    def __hash__(self) -> int:
+        return hash((self.data, self.mode, self.ordered))
 
     def __bytes__(self) -> bytes:
         return self.data

@@ -1,6 +1,7 @@
 # C types of recv_messages.py.
 import cython
 from jsp.engine.flow cimport ReceiveWindow
+from jsp.engine.message cimport Message
 from jsp.wire.frames cimport MessageFrame
 from jsp.wire.ranges cimport RangeSet
 
@@ -48,6 +49,7 @@ cdef class RecvMessages:
     cpdef bint on_message(self, MessageFrame frame, bytearray data, double now) except? -1
     @cython.locals(end=cython.longlong)
     cpdef _on_reliable(self, MessageFrame frame, bytearray data, long long total)
+    @cython.locals(message=Message, cost=cython.longlong)
     cpdef _deliver(self, MessageFrame frame, bytes content)
     cpdef _note_delivered(self, long long message_id)
     cpdef _release_ordered(self)
@@ -57,4 +59,5 @@ cdef class RecvMessages:
     cpdef _give_up_old(self, double now)
     cpdef _forget_best_effort(self, long long message_id)
     cpdef _deliver_best_effort(self, MessageFrame frame, bytes content)
+    @cython.locals(cost=cython.longlong, message=Message)
     cpdef read(self)

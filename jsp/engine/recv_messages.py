@@ -12,7 +12,8 @@ from collections import deque
 
 from jsp.config import LIMITS, Config
 from jsp.engine.flow import ReceiveWindow
-from jsp.engine.message import BEST_EFFORT, RELIABLE, Message, PartiallyReliable
+from jsp.engine.message import Message
+from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire import frames
 from jsp.wire.frames import MessageFrame

@@ -18,7 +18,7 @@ import jsp.wire.memory as memory
 from jsp.config import LIMITS
 from jsp.engine.builder import Train
 from jsp.engine.flow import SendCredit
-from jsp.engine.message import RELIABLE, BestEffort, Mode, PartiallyReliable
+from jsp.engine.modes import RELIABLE, BestEffort, Mode, PartiallyReliable
 from jsp.engine.scheduler import DEFAULT_URGENCY, Scheduler
 from jsp.engine.timers import NEVER
 from jsp.wire import frames

@@ -37,6 +37,9 @@ cdef class Connection:
     cpdef send(self, data, mode=*, bint ordered=*, timeout=*)
     cpdef take_message(self)
     cpdef changed(self)
+    cpdef resume(self, waiter)
+    @cython.locals(seconds=cython.double)
+    cpdef bint spin(self, Signal signal) except? -1
     cpdef wake(self, Signal signal)
     cpdef changed_if_due(self)
     cpdef release(self, Stream stream)

@@ -32,7 +32,8 @@ from jsp.engine.events import (
     StreamsAvailable,
     StreamWritable,
 )
-from jsp.engine.message import RELIABLE, Message, Mode
+from jsp.engine.message import Message
+from jsp.engine.modes import RELIABLE, Mode
 from jsp.engine.states import Moved, State
 from jsp.engine.timers import NEVER
 from jsp.errors import (
@@ -93,9 +94,7 @@ class Connection:
         self._ended = Signal()
         self._opened = Signal()
         self._pings: dict[int, Waiter[float]] = {}
-        self._asked = False
-        self._closing = False
-        self._forgotten = False
+        self._asked = self._closing = self._forgotten = False
         self._refusal = ""
 
     def __repr__(self) -> str:
@@ -208,7 +207,9 @@ class Connection:
         content = bytes(data)
         self._check_usable()
         deadline = None
-        while not self.core.send_message(clock.now(), content, mode, ordered):
+        # Only what may run out of time asks what time it is.
+        now = 0.0 if mode is RELIABLE else clock.now()
+        while not self.core.send_message(now, content, mode, ordered):
             if deadline is None:
                 deadline = self._deadline(timeout)
             self.changed()
@@ -229,10 +230,6 @@ class Connection:
                 return message
             self._check_open()
             self._wait(self._message_arrived, deadline, "no message came")
-
-    def has_message(self) -> bool:
-        """Whether `take_message` would find one."""
-        return bool(self.core.recv_messages.ready)
 
     def take_message(self) -> Message | None:
         """The next message if there is one now."""
@@ -318,6 +315,15 @@ class Connection:
         """There may be something to send."""
         self._endpoint.changed(self.core)
 
+    def resume(self, waiter: Waiter[Any]) -> None:
+        """Let one who waits go on when what is going on here is over."""
+        self._endpoint.resume(waiter)
+
+    def spin(self, signal: Signal) -> bool:
+        """Before waiting for `signal`: poll for it, if the configuration says so; whether it was given."""
+        seconds: float = self.core.config.spin
+        return seconds > 0 and self._endpoint.spin(signal, seconds)
+
     def wake(self, signal: Signal) -> None:
         """Let those who wait for `signal` go on."""
         self._endpoint.wake(signal)
@@ -345,7 +351,8 @@ class Connection:
         left = None if deadline is None else deadline - clock.now()
         if left is not None and left <= 0:
             raise Timeout(what)
-        signal.wait(left)
+        if not self.spin(signal):
+            signal.wait(left)
 
     def check_hub(self) -> None:
         """Raise WrongHub in another thread than the connection's, ForkedConnection in a forked child."""

@@ -8,6 +8,7 @@ from jsp.net.waiting cimport Signal
 from jsp.wire.buffer cimport PacketBuffer
 
 cdef long long _BATCHES
+cdef double _SPINNING_MAX_S
 
 
 cdef class Endpoint:
@@ -18,6 +19,7 @@ cdef class Endpoint:
     cdef dict _shells
     cdef PacketBuffer _slots
     cdef bint _turn_due
+    cdef double _turned
     cdef public object _unsent
     cdef list _woken
     cdef object _writer
@@ -31,6 +33,9 @@ cdef class Endpoint:
     cpdef list connections(self)
     cpdef changed(self, ConnectionCore core)
     cpdef wake(self, Signal signal)
+    cpdef resume(self, waiter)
+    @cython.locals(taken=cython.longlong, now=cython.double, end=cython.double)
+    cpdef bint spin(self, Signal signal, double seconds) except? -1
     cpdef _schedule(self)
     @cython.locals(woken=list)
     cpdef _turn(self)

@@ -12,6 +12,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 from gevent import get_hub
 from gevent.hub import Waiter
@@ -35,6 +36,8 @@ log = logging.getLogger("jsp")
 
 # Batches taken off the socket before others have a turn.
 _BATCHES = 8
+# Who polls the socket (`spin`) lets others have their turn after this long.
+_SPINNING_MAX_S = 0.005
 
 _all: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 
@@ -60,8 +63,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_dirty", "_mistakes", "_reader", "_resting", "_shells", "_slots", "_turn_due", "_unsent", "_woken", "_writer",
-        "accept", "closed", "core", "hub", "socket", "__weakref__",
+        "_dirty", "_mistakes", "_reader", "_resting", "_shells", "_slots", "_turn_due", "_turned", "_unsent", "_woken",
+        "_writer", "accept", "closed", "core", "hub", "socket", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +80,9 @@ class Endpoint:
         self._dirty: dict[ConnectionCore, None] = {}
         # Whether `_turn` will run: it is scheduled, or the end of the batch being taken.
         self._turn_due = False
-        self._woken: list[Waiter[object]] = []
+        # When the last one was.
+        self._turned = 0.0
+        self._woken: list[Waiter[Any]] = []
         self._unsent: Transmit | None = None
         self._mistakes = 0
         loop = self.hub.loop
@@ -114,6 +119,34 @@ class Endpoint:
             if not self._turn_due:
                 self._schedule()
 
+    def resume(self, waiter: Waiter[Any]) -> None:
+        """Let one who waits go on, likewise."""
+        self._woken.append(waiter)
+        if not self._turn_due:
+            self._schedule()
+
+    def spin(self, signal: Signal, seconds: float) -> bool:
+        """Poll the socket for at most `seconds`, or until `signal` is given; whether it was. Not in the hub.
+
+        Others have their turn every few milliseconds all the same: by then it is not given, and the caller waits.
+        """
+        taken = signal.taken
+        now = clock.now()
+        if now - self._turned > _SPINNING_MAX_S:
+            return False
+        end = now + seconds
+        self._flush()
+        while signal.taken == taken:
+            if self.closed or clock.now() >= end:
+                return False
+            received = self.socket.receive(self._slots)
+            if received is not None and received.size:
+                try:
+                    self._take_batch(received)
+                except Exception:
+                    self._on_mistake()
+        return True
+
     def _schedule(self) -> None:
         self._turn_due = True
         self.hub.loop.run_callback(self._turn)
@@ -128,6 +161,7 @@ class Endpoint:
         finally:
             self._turn_due = False
         self._flush()
+        self._turned = clock.now()
 
     # --- in ------------------------------------------------------------------------------------------------
 

@@ -244,7 +244,7 @@ class HandlerRunner:
         self._ready = True
         while self._streams:
             self._on_stream(self.connection, self._streams.pop(0))
-        if self.connection.has_message():
+        if self.connection.core.recv_messages.ready:
             self._on_messages(self.connection)
 
     def _on_stream(self, connection: Connection, stream: Stream) -> None:

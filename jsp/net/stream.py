@@ -169,6 +169,8 @@ class Stream:
             deadline = self._wait(self.readable, deadline, "nothing to read")
 
     def _wait(self, signal: Signal, deadline: float | None, what: str) -> float | None:
+        if self._timeout != 0 and self._connection.spin(signal):
+            return deadline
         if self._timeout is None:
             signal.wait()
             return None

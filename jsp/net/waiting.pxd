@@ -3,6 +3,7 @@
 
 cdef class Signal:
     cdef list _waiters
+    cdef public long long taken
 
     cpdef bint wait(self, timeout=*) except? -1
     cpdef list take(self)

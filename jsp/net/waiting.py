@@ -15,9 +15,10 @@ class Signal:
     A waiter must check its condition again: by the time it runs, another one may have used up the news.
     """
 
-    __slots__ = ("_waiters",)
+    __slots__ = ("_waiters", "taken")
 
     def __init__(self) -> None:
+        self.taken = 0
         self._waiters: list[Waiter[object]] | None = None
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -42,7 +43,8 @@ class Signal:
                 self._waiters.remove(waiter)
 
     def take(self) -> list[Waiter[object]] | None:
-        """Those who wait now; the caller switches to each, in the hub."""
+        """Those who wait now; the caller switches to each, in the hub. `taken` counts these calls."""
+        self.taken += 1
         waiters, self._waiters = self._waiters, None
         return waiters
 

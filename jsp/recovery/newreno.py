@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """NewReno (RFC 9002 section 7 and appendix B)."""
 
 from __future__ import annotations

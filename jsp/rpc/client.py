@@ -353,7 +353,7 @@ class Client:
             waiter = call.waiter
             if waiter is not None:
                 call.waiter = None
-                self._hub.loop.run_callback(waiter.switch, None)
+                self.connection.resume(waiter)
             if call.feeder is not None:
                 self._stop_feeder(call)
         if call.signal is not None:

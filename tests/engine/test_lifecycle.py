@@ -11,7 +11,7 @@ from jsp.engine.events import (
     PingAnswered,
     StreamReadable,
 )
-from jsp.engine.message import RELIABLE
+from jsp.engine.modes import RELIABLE
 from jsp.engine.states import State
 from jsp.errors import Code
 from tests.sim.link import LinkSpec

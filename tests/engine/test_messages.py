@@ -9,7 +9,7 @@ from jsp.crypto.identity import Identity
 from jsp.engine.events import (
     MessagesWritable,
 )
-from jsp.engine.message import BEST_EFFORT, RELIABLE, PartiallyReliable
+from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
 from jsp.errors import MessageTooLarge
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan

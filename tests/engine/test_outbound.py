@@ -11,7 +11,7 @@ from jsp.config import Config
 from jsp.crypto.protection import SealKeys
 from jsp.crypto.suites import AES_256_GCM
 from jsp.engine.builder import Train
-from jsp.engine.message import RELIABLE
+from jsp.engine.modes import RELIABLE
 from jsp.errors import Code, ProtocolViolation
 from jsp.recovery.loss import LossDetector, PacketSpace
 from jsp.recovery.newreno import NewReno

@@ -9,7 +9,7 @@ import pytest
 
 from jsp.config import Config
 from jsp.engine.events import Received
-from jsp.engine.message import RELIABLE
+from jsp.engine.modes import RELIABLE
 from jsp.engine.sharing import WORKERS_MAX, Share
 from tests.sim.world import Node, World, confirmed_peer, pair
 

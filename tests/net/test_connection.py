@@ -430,3 +430,40 @@ def test_a_mistake_while_receiving_does_not_cost_the_port_its_reader(
             assert conn.ping() > 0
     # The 1st, 2nd and 4th are logged, with what happened.
     assert [record.exc_info is not None for record in caplog.records] == [True] * 3
+
+
+def test_who_spins_still_lets_others_have_their_turn() -> None:
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            gevent.sleep(0)
+
+    with echo_connection(spin=0.001) as conn:
+        stream = conn.open_stream()
+        ticking = gevent.spawn(tick)
+        for number in range(300):
+            word = number.to_bytes(8, "big")
+            stream.sendall(word)
+            assert stream.recv(100) == word
+            conn.send(word)
+            assert conn.recv(timeout=5).data == word
+        ticking.kill()
+        assert ticks > 10
+        stream.settimeout(0.05)
+        with pytest.raises(jsp.Timeout):
+            stream.recv(1)
+
+
+def test_who_spins_hears_of_the_end() -> None:
+    def handle(conn: jsp.Connection) -> None:
+        conn.accept_stream().recv(1)
+        conn.close()
+
+    with serving(handle) as server, jsp.connect(server.url, config=jsp.Config(spin=0.001)) as conn:
+        stream = conn.open_stream()
+        stream.sendall(b"x")
+        with pytest.raises(jsp.ConnectionClosed):
+            stream.recv(1)

@@ -10,7 +10,7 @@ from jsp.config import KIB, Config
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.engine.connection import ConnectionCore
-from jsp.engine.message import BEST_EFFORT, RELIABLE, Mode, PartiallyReliable
+from jsp.engine.modes import BEST_EFFORT, RELIABLE, Mode, PartiallyReliable
 from jsp.engine.states import State
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import MessagesReadable, MessagesWritable, StreamOpened, StreamReadable, StreamWritable
-from jsp.engine.message import RELIABLE, BestEffort, Mode, PartiallyReliable
+from jsp.engine.modes import RELIABLE, BestEffort, Mode, PartiallyReliable
 from jsp.engine.states import Receiving, Sending
 from jsp.engine.streams import Stream
 from tests.sim.world import Node
