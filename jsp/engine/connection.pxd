@@ -18,6 +18,7 @@ from jsp.wire.frames cimport MessageFrame, StreamFrame
 from jsp.wire.packet cimport LongHeader
 
 cdef double _ROTATE_AFTER_S
+cdef object _LINGERING
 
 
 cdef class ConnectionCore:

@@ -47,6 +47,9 @@ log = logging.getLogger("jsp")
 # tie what comes after to what came before (spec section 4.3).
 _ROTATE_AFTER_S = 60.0
 
+# Looking a member up in its class costs more than a comparison of it.
+_LINGERING = State.LINGERING
+
 
 class Host(Protocol):
     """What a connection needs of the endpoint it lives in: shared working space, and `owner`, the process that it all
@@ -488,7 +491,7 @@ class ConnectionCore:
         return self.paths[0].recovery.rtt.probe_timeout(self.config.max_ack_delay)
 
     def _after(self, now: float) -> None:
-        if self.lifecycle.state is State.LINGERING:
+        if self.lifecycle.state is _LINGERING:
             self._check_flushed(now)
         # Messages leave the queue by being sent, and by running out of time.
         self.check_message_room()

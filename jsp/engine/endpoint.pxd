@@ -12,6 +12,7 @@ cdef long long _LONG
 cdef long long _SHORT
 cdef long long _SHORT_MIN
 cdef long long _RESET_MIN
+cdef object _CLOSED
 
 
 cdef class EndpointCore:

@@ -10,6 +10,7 @@ cdef long long _STREAMS_MAX
 cdef long long _RESET_TOKEN
 cdef object _RECEIVED
 cdef object _SENT
+cdef object _OPEN
 
 
 cdef class Stream:

@@ -29,6 +29,7 @@ _RESET_TOKEN = 2  # beside the receiving half's STOP_TOKEN and WINDOW_TOKEN
 # Looking a member up in its class costs more than a comparison of it.
 _RECEIVED = Receiving.DONE
 _SENT = Sending.DONE
+_OPEN = Sending.OPEN
 
 
 class Stream:
@@ -286,7 +287,7 @@ class StreamTable:
         low = self._config.send_buffer // 2
         for stream in list(self._writers.values()):
             send = stream.send
-            if send is None or send.state is not Sending.OPEN or send.unsent() <= low:
+            if send is None or send.state is not _OPEN or send.unsent() <= low:
                 del self._writers[stream.id]
                 self._events.append(StreamWritable(stream.id))
 
@@ -298,7 +299,7 @@ class StreamTable:
                 continue
             if send.state in (Sending.FINISHING, Sending.RESETTING):
                 return True
-            if send.state is Sending.OPEN and send.buffer.base < send.buffer.end:
+            if send.state is _OPEN and send.buffer.base < send.buffer.end:
                 return True
         return False
 

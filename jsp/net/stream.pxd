@@ -8,6 +8,8 @@ from jsp.net.waiting cimport Signal
 
 cdef long long _PIECE
 cdef long long _REFUSED_FLAGS
+cdef object _RESET
+cdef object _OPEN
 
 
 cdef class Stream:

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 # Mutable data is copied in pieces of this size, so that no more than this and the send buffer is held twice.
 _PIECE = 256 * 1024
 
-# As plain integers, for flags that are members of an Enum are slow.
+# As plain integers, and members as names: looking them up in an Enum is slow.
 _REFUSED_FLAGS = ~int(stdlib_socket.MSG_NOSIGNAL)
+
+_RESET = Receiving.RESET
+_OPEN = Sending.OPEN
 
 SHUT_RD = stdlib_socket.SHUT_RD
 SHUT_WR = stdlib_socket.SHUT_WR
@@ -159,7 +162,7 @@ class Stream:
             size = recv.readable()
             if size:
                 return size
-            if recv.state is Receiving.RESET or recv.reset_code >= 0:
+            if recv.state is _RESET or recv.reset_code >= 0:
                 code = recv.take_reset()
                 raise StreamReset(f"the peer abandoned the stream (code {code})", code)
             if recv.at_end():
@@ -238,7 +241,7 @@ class Stream:
                 raise StreamClosed("the stream is closed")
             if send.stop_code >= 0:
                 raise StreamStopped(f"the peer reads no more (code {send.stop_code})", send.stop_code)
-            if send.state is not Sending.OPEN:
+            if send.state is not _OPEN:
                 raise StreamStopped("the stream was shut down for writing")
             if connection.closed or connection.closing:
                 raise connection.closed_error()
