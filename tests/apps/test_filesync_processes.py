@@ -24,7 +24,8 @@ from tests.transfer.ends import SmallDisk
 from tests.transfer.trees import assert_same, make_tree, missing, stored, write
 
 # At 50 MB/s or less this leaves a fifth of a second to do something in the middle.
-LARGE = 40 * CHUNK
+# So much that it is not there before somebody has stopped it.
+LARGE = 200 * CHUNK
 
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
