@@ -9,6 +9,7 @@ from jsp.wire.buffer cimport PacketBuffer
 
 cdef long long _BATCHES
 cdef double _SPINNING_MAX_S
+cdef long long _WOKEN_MAX
 
 
 cdef class Endpoint:
@@ -21,7 +22,7 @@ cdef class Endpoint:
     cdef bint _turn_due
     cdef double _turned
     cdef public object _unsent
-    cdef list _woken
+    cdef object _woken
     cdef object _writer
     cdef public object accept
     cdef public bint closed
@@ -37,9 +38,9 @@ cdef class Endpoint:
     @cython.locals(taken=cython.longlong, now=cython.double, end=cython.double)
     cpdef bint spin(self, Signal signal, double seconds) except? -1
     cpdef _schedule(self)
-    @cython.locals(woken=list)
     cpdef _turn(self)
     cpdef _on_readable(self)
+    cpdef _receive(self)
     @cython.locals(core=EndpointCore, touched=list, connection=ConnectionCore, shell=Connection)
     cpdef _take_batch(self, received)
     cpdef _on_mistake(self)

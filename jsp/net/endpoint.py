@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,8 @@ log = logging.getLogger("jsp")
 
 # Batches taken off the socket before others have a turn.
 _BATCHES = 8
+# Switches of one turn: those woken may wake others, and the loop must come to its timers.
+_WOKEN_MAX = 1000
 # Who polls the socket (`spin`) lets others have their turn after this long.
 _SPINNING_MAX_S = 0.005
 
@@ -82,7 +85,7 @@ class Endpoint:
         self._turn_due = False
         # When the last one was.
         self._turned = 0.0
-        self._woken: list[Waiter[Any]] = []
+        self._woken: deque[Waiter[Any]] = deque()
         self._unsent: Transmit | None = None
         self._mistakes = 0
         loop = self.hub.loop
@@ -153,13 +156,16 @@ class Endpoint:
 
     def _turn(self) -> None:
         """Those who were woken go on, each until it waits again; then what is to be sent is."""
+        woken = self._woken
         try:
-            while self._woken:
-                woken, self._woken = self._woken, []
-                for waiter in woken:
-                    waiter.switch(None)
+            for _ in range(_WOKEN_MAX):
+                if not woken:
+                    break
+                woken.popleft().switch(None)
         finally:
             self._turn_due = False
+            if woken:
+                self._schedule()
         self._flush()
         self._turned = clock.now()
 
@@ -167,6 +173,13 @@ class Endpoint:
 
     def _on_readable(self) -> None:
         self._turn_due = True
+        try:
+            self._receive()
+        finally:
+            self._turn()
+
+    def _receive(self) -> None:
+        """Take what has come, up to `_BATCHES` batches."""
         for _ in range(_BATCHES):
             received = self.socket.receive(self._slots)
             if received is None:
@@ -180,7 +193,6 @@ class Endpoint:
                 break
         if self.socket.refused:
             self._on_refused()
-        self._turn()
 
     def _take_batch(self, received: Received) -> None:
         core = self.core
