@@ -30,7 +30,7 @@ from jsp.net.stream import Stream
 from jsp.net.trust import Trust
 from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port, reachable_host
 from jsp.net.waiting import Signal
-from jsp.net.workers import Berth, Crew, check_workers, share_of
+from jsp.net.workers import Berth, Crew, check_loop, check_workers, share_of
 from jsp.wire.address import Address
 
 log = logging.getLogger("jsp")
@@ -145,7 +145,8 @@ class Server:
     def start(self) -> None:
         """Bind the port and serve in the background. OSError when the port cannot be had; harmless when started.
 
-        With `workers`, processes are forked now, and begin with what this one is now. OSError when they cannot be.
+        With `workers`, processes are forked now, and begin with what this one is now. OSError when they cannot be,
+        LocalError under gevent's libuv loop.
         """
         if self.started:
             return
@@ -155,6 +156,7 @@ class Server:
         host, port = self._listener
         family = AF_INET6 if ":" in host else AF_INET
         if self._processes > 1:
+            check_loop()
             sockets = bind_all((host, port), family, self._processes, self._bound)
             self._crew = Crew(sockets, self._work, self.stop_timeout, self._on_crew_lost)
             self.address = self._crew.address

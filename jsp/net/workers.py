@@ -69,6 +69,13 @@ def share_of(config: Config, workers: int) -> Config:
     )
 
 
+def check_loop() -> None:
+    """LocalError when processes cannot be forked from under the loop of this thread's hub."""
+    if type(get_hub().loop).__module__.startswith("gevent.libuv"):
+        # Workers that leave such a loop behind were seen to crash.
+        raise LocalError("workers: not with gevent's libuv loop; set GEVENT_LOOP=libev-cext")
+
+
 class Berth:
     """A worker's place: its number, its socket, and the line that says when to stop. In its process only."""
 

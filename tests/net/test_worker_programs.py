@@ -72,9 +72,8 @@ def test_workers_are_kept_while_the_program_is_busy() -> None:
         eventually(lambda: all(has_ended(pid) for pid in processes))
 
 
-@pytest.mark.parametrize("loop", ["libev-cext", "libuv"])
-def test_patched_program(loop: str) -> None:
-    first = f"os.environ['GEVENT_LOOP'] = '{loop}'\nfrom gevent import monkey; monkey.patch_all()"
+def test_patched_program() -> None:
+    first = "from gevent import monkey; monkey.patch_all()"
     then = "import signal, subprocess; subprocess.run(['true'], check=True)\n"
     then += "gevent.signal_handler(signal.SIGTERM, server.stop)\nserver.serve_forever()\n"
     then += "print('stopped', os.waitpid.__module__)"
@@ -92,3 +91,9 @@ def test_patched_program(loop: str) -> None:
         assert running.line().startswith("stopped gevent")
         assert running.process.wait(PATIENCE) == 0
         assert "ended by signal 9" in running.errors() and "Traceback" not in running.errors()
+
+
+def test_loop_that_does_not_outlive_a_fork_is_refused() -> None:
+    with program("", "os.environ['GEVENT_LOOP'] = 'libuv'") as running:
+        assert running.process.wait(PATIENCE) == 1
+        assert "jsp.errors.LocalError: workers: not with gevent's libuv loop" in running.errors()
