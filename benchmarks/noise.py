@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
 # Columns of the first line of /proc/stat (proc(5)).
-_USER, _NICE, _SYSTEM, _STEAL = 0, 1, 2, 7
+_STEAL = 7
 _COLUMNS = 8
+
+
+def _fields(path: Path) -> list[str]:
+    """What /proc/PID/stat says from the process's state on: its name, in brackets, may contain anything."""
+    return path.read_text().rpartition(")")[2].split()
 
 
 def cpu_of(pid: int) -> float:
     """CPU seconds that process `pid` has used, all threads."""
-    # The name, in brackets, may contain anything.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _fields(Path(f"/proc/{pid}/stat"))
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
@@ -26,12 +29,31 @@ def resident_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-def _own_cpu(pids: tuple[int, ...]) -> float:
-    own = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        own += usage.ru_utime + usage.ru_stime
-    return own + sum(cpu_of(pid) for pid in pids)
+def _cpu_of_others() -> float:
+    """CPU seconds of all processes, ended children included, but this one and those that it started.
+
+    The system's own sum in /proc/stat is sampled by its clock, which in programs that sleep and wake in step with it
+    finds them running far more often than they are.
+    """
+    parents: dict[int, int] = {}
+    used: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = _fields(path)
+        except OSError:
+            continue
+        pid = int(path.parent.name)
+        parents[pid] = int(fields[1])
+        used[pid] = sum(int(x) for x in fields[11:15])
+    return sum(ticks for pid, ticks in used.items() if not _is_ours(pid, parents)) / _TICK
+
+
+def _is_ours(pid: int, parents: dict[int, int]) -> bool:
+    while pid:
+        if pid == os.getpid():
+            return True
+        pid = parents.get(pid, 0)
+    return False
 
 
 @dataclass(frozen=True)
@@ -40,26 +62,23 @@ class Snapshot:
 
     Attributes:
         total: what all cores together could have done.
-        busy: what programs used.
         stolen: what the hypervisor gave to others.
-        own: what we used: this process, children that have ended, and those asked for.
+        others: what programs used that are not ours.
     """
 
     total: float
-    busy: float
     stolen: float
-    own: float
+    others: float
 
     @classmethod
-    def take(cls, *pids: int) -> Snapshot:
-        """Now; `pids` are children that still run and count as ours."""
+    def take(cls) -> Snapshot:
+        """Now."""
         with open("/proc/stat", encoding="ascii") as file:
             ticks = [int(x) for x in file.readline().split()[1 : 1 + _COLUMNS]]
-        busy = ticks[_USER] + ticks[_NICE] + ticks[_SYSTEM]
-        return cls(sum(ticks) / _TICK, busy / _TICK, ticks[_STEAL] / _TICK, _own_cpu(pids))
+        return cls(sum(ticks) / _TICK, ticks[_STEAL] / _TICK, _cpu_of_others())
 
     def since(self, before: Snapshot) -> dict[str, float]:
         """The noise between `before` and now, as shares of all CPU time: "steal" and "others"."""
         total = max(self.total - before.total, 1 / _TICK)
-        others = (self.busy - before.busy) - (self.own - before.own)
-        return {"steal": (self.stolen - before.stolen) / total, "others": min(1.0, max(0.0, others / total))}
+        others = (self.others - before.others) / total
+        return {"steal": (self.stolen - before.stolen) / total, "others": min(1.0, max(0.0, others))}

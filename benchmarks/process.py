@@ -82,7 +82,7 @@ class Running(ServerProcess):
         """Run `test` from a client process; its numbers, and the noise meanwhile."""
         if self._process.poll() is not None:
             raise ContestantError(f"{self.name}: the server ended")
-        before = Snapshot.take(self.pid)
+        before = Snapshot.take()
         try:
             done = subprocess.run(
                 command(self._module, test, self.address, str(seconds)),
@@ -95,7 +95,7 @@ class Running(ServerProcess):
             numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         except (subprocess.SubprocessError, ValueError, IndexError) as error:
             raise ContestantError(f"{self.name}: {test} failed") from error
-        return {key: significant(value) for key, value in (numbers | Snapshot.take(self.pid).since(before)).items()}
+        return {key: significant(value) for key, value in (numbers | Snapshot.take().since(before)).items()}
 
 
 def main() -> None:

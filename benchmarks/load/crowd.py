@@ -105,12 +105,11 @@ def _exchange(server: int, clients: list[Client], live: list[int], seconds: floa
     for client, share in zip(clients, live, strict=True):
         client.exchange(share, seconds, _WARM_UP)
     time.sleep(_WARM_UP)
-    pids = (server, *(client.pid for client in clients))
-    before = Snapshot.take(*pids)
+    before = Snapshot.take()
     begin, clients_cpu = time.perf_counter(), sum(cpu_of(client.pid) for client in clients)
     used = _cpu_share(server, seconds)
     clients_cpu = (sum(cpu_of(client.pid) for client in clients) - clients_cpu) / (time.perf_counter() - begin)
-    noise = Snapshot.take(*pids).since(before)
+    noise = Snapshot.take().since(before)
     answers = [client.read() for client in clients]
     times = sorted(t for answer in answers for t in answer["ms"])
     if not times:
