@@ -41,6 +41,7 @@ cdef class Endpoint:
     cpdef _turn(self)
     cpdef _on_readable(self)
     cpdef _receive(self)
+    cpdef _take(self, received)
     @cython.locals(core=EndpointCore, touched=list, connection=ConnectionCore, shell=Connection)
     cpdef _take_batch(self, received)
     cpdef _on_mistake(self)

@@ -143,11 +143,8 @@ class Endpoint:
             if self.closed or clock.now() >= end:
                 return False
             received = self.socket.receive(self._slots)
-            if received is not None and received.size:
-                try:
-                    self._take_batch(received)
-                except Exception:
-                    self._on_mistake()
+            if received is not None:
+                self._take(received)
         return True
 
     def _schedule(self) -> None:
@@ -184,15 +181,19 @@ class Endpoint:
             received = self.socket.receive(self._slots)
             if received is None:
                 break
-            if received.size:
-                try:
-                    self._take_batch(received)
-                except Exception:
-                    self._on_mistake()
+            self._take(received)
             if self.closed:
                 break
         if self.socket.refused:
             self._on_refused()
+
+    def _take(self, received: Received) -> None:
+        """What is in the kept buffer, if anything. A mistake of ours costs this batch, and not the port its reader."""
+        if received.size:
+            try:
+                self._take_batch(received)
+            except Exception:
+                self._on_mistake()
 
     def _take_batch(self, received: Received) -> None:
         core = self.core
@@ -217,13 +218,9 @@ class Endpoint:
         if self.closed:
             return
         self._slots.data[: len(data)] = data
-        try:
-            self._take_batch(received)
-        except Exception:
-            self._on_mistake()
+        self._take(received)
 
     def _on_mistake(self) -> None:
-        """A mistake of ours costs the batch that showed it, and must not cost the port its reader."""
         self._mistakes += 1
         # Whoever found out how to provoke it shall not fill the disk: the 1st, 2nd, 4th, 8th ... is logged.
         if self._mistakes & (self._mistakes - 1) == 0:

@@ -11,7 +11,6 @@ cdef long long _NAMES_MAX
 cdef class UdpSocket:
     cdef Arrival _arrival
     cdef long long _fd
-    cdef bint _gro
     cdef public bint _gso
     cdef object _local_address
     cdef bytes _local_packed

@@ -59,7 +59,7 @@ class UdpSocket:
     """
 
     __slots__ = (
-        "_arrival", "_fd", "_gro", "_gso", "_local_address", "_local_packed", "_names", "_no_gso", "_socket",
+        "_arrival", "_fd", "_gso", "_local_address", "_local_packed", "_names", "_no_gso", "_socket",
         "_wildcard", "address", "family", "refused",
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ class UdpSocket:
             if family == AF_INET6 and bound is None:
                 self._socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 0)
             self._enlarge_buffers()
-            self._gro = self._set(datagrams.SOL_UDP, datagrams.UDP_GRO, 1)
+            self._set(datagrams.SOL_UDP, datagrams.UDP_GRO, 1)
             self._forbid_fragments()
             if bound is None:
                 self._socket.bind(bind)
