@@ -143,15 +143,16 @@ def test_worker_that_lived_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) 
         assert it.reports_of(5)[:5] == b"xxxxx"
 
 
+def _deaf(number: int, line: Any, pen: int) -> None:
+    os.write(pen, b"%d" % number)
+    while True:
+        time.sleep(100)
+
+
 def test_worker_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "GRACE", 0.1)
 
-    def deaf(number: int, line: Any, pen: int) -> None:
-        os.write(pen, b"%d" % number)
-        while True:
-            time.sleep(100)
-
-    with watched(2, deaf) as it:
+    with watched(2, _deaf) as it:
         assert it.reports_of(2) == b"01"
         tell(it.line, 0.05)
         assert it.wait() == 0
@@ -159,12 +160,7 @@ def test_worker_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_hurry_ends_a_stop_that_has_begun() -> None:
-    def deaf(number: int, line: Any, pen: int) -> None:
-        os.write(pen, b"%d" % number)
-        while True:
-            time.sleep(100)
-
-    with watched(2, deaf) as it:
+    with watched(2, _deaf) as it:
         assert it.reports_of(2) == b"01"
         tell(it.line, 1000.0)
         assert it.report(0.1) == b""

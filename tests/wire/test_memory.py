@@ -48,6 +48,17 @@ def test_numbers_are_big_endian(value: int, at: int) -> None:
             memory.put_u64(target, at, value)
 
 
+@given(st.integers(0, (1 << 64) - 1), st.integers(-2, 12))
+def test_low_half_of_a_number(value: int, at: int) -> None:
+    target = bytearray(12)
+    if 0 <= at <= 8:
+        memory.put_u32(target, at, value)
+        assert target == bytes(at) + value.to_bytes(8, "big")[4:] + bytes(8 - at)
+    else:
+        with pytest.raises(IndexError):
+            memory.put_u32(target, at, value)
+
+
 @given(st.integers(-1, 30), st.integers(-1, 30), st.integers(0, 6))
 def test_samples(start: int, step: int, count: int) -> None:
     places = [start + step * i for i in range(count)]
