@@ -385,6 +385,25 @@ def test_ctrl_c_ends_serve_forever_cleanly() -> None:
     assert process.returncode == 0
 
 
+@interrupts
+def test_ctrl_c_that_no_poll_notices_ends_the_wait() -> None:
+    # As when it comes between the hub's look for signals and its poll: another thread takes it, the poll goes on.
+    program = (
+        "import os, signal, threading, time, gevent\n"
+        "from jsp.net.interrupts import orderly_interrupts\n"
+        "def other():\n"
+        "    time.sleep(0.2); os.kill(os.getpid(), signal.SIGINT); time.sleep(100)\n"
+        "with orderly_interrupts():\n"
+        "    threading.Thread(target=other, daemon=True).start()\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
+        "    try: gevent.sleep(100)\n"
+        "    except KeyboardInterrupt: print('interrupted')\n"
+        "assert signal.set_wakeup_fd(-1) == -1\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
 def test_forked_child_cannot_use_the_parents_connection() -> None:
     program = (
         "import os, jsp, gevent, sys\n"
