@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The fork guard: a forked child must never seal with its parent's keys (spec section 7.6).
 
 A child that gevent resumes inside `fork()` would send under packet numbers that the parent then uses again:

@@ -1,5 +1,6 @@
 # C types of protection.py.
 import cython
+cimport jsp.crypto.guard as guard
 cimport jsp.wire.packet as packet
 from jsp.crypto.aead cimport HeaderMasker, PacketAead
 from jsp.wire.buffer cimport PacketBuffer

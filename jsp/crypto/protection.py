@@ -17,9 +17,9 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 
+import jsp.crypto.guard as guard
 import jsp.wire.packet as packet
 from jsp.crypto.aead import HeaderMasker, PacketAead
-from jsp.crypto.guard import check_fork
 from jsp.crypto.kdf import expand_label
 from jsp.crypto.provider import Provider, chosen
 from jsp.crypto.suites import AES_256_GCM, FORGERY_LIMIT, IV_SIZE, KEY_SIZE, SEAL_LIMIT, make_aead
@@ -56,7 +56,7 @@ class LongKeys:
 
     def seal(self, header: bytes, number: int, plaintext: bytes | bytearray) -> bytes:
         """Ciphertext and tag."""
-        check_fork(self._owner)
+        guard.check_fork(self._owner)
         out = bytearray(len(plaintext) + _TAG)
         self._aead.encrypt_into((self._iv ^ number).to_bytes(IV_SIZE, "big"), plaintext, header, out)
         return bytes(out)
@@ -165,7 +165,7 @@ class SealKeys(HeaderKeys):
 
     def update(self) -> None:
         """On to the next key phase."""
-        check_fork(self._owner)
+        guard.check_fork(self._owner)
         self._generation = self._generation.next()
         self.phase ^= 1
         self.sealed = 0
@@ -179,7 +179,7 @@ class SealKeys(HeaderKeys):
         The headers (`header_size` bytes) hold the clear packet number already; each packet's last 16 bytes are
         left for the tag; the last packet ends, tag included, at `end`. `number` belongs to the first packet.
         """
-        check_fork(self._owner)
+        guard.check_fork(self._owner)
         generation = self._generation
         generation.aead().seal_train(
             slots, count, segment, end, header_size, generation.iv_high ^ path_id, generation.iv_low, number
@@ -324,14 +324,14 @@ class OpenKeys(HeaderKeys):
         if self._previous is not None and number < self.phase_start.get(path_id, number + 1):
             return self._previous
         if self._next is None:
-            check_fork(self._owner)
+            guard.check_fork(self._owner)
             self._next = self._current.next()
         return self._next
 
     def _advance(self, path_id: int, number: int) -> None:
         if not self.update_allowed:
             raise ProtocolViolation(Code.KEY_UPDATE, "key update too early")
-        check_fork(self._owner)
+        guard.check_fork(self._owner)
         self._previous, self._current, self._next = self._current, self._next or self._current, None
         self.phase ^= 1
         self.phase_start = {path_id: number}

@@ -13,7 +13,7 @@ from typing import Any
 
 from jsp.config import LIMITS, Config
 from jsp.engine.bucket import TokenBucket
-from jsp.engine.events import Endpoint
+from jsp.engine.traffic import Endpoint
 
 _SLOTS = 4096
 _BURST_S = 2.0

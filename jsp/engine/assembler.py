@@ -116,9 +116,8 @@ class Assembler:
         ready = self.ready
         if limit >= len(ready):
             self.ready = bytearray()
-            return bytes(ready)
-        with memoryview(ready) as view:
-            out = bytes(view[:limit])
+            return memory.cut(ready, 0, len(ready))
+        out = memory.cut(ready, 0, limit)
         del ready[:limit]
         return out
 

@@ -8,13 +8,18 @@ from jsp.wire.buffer cimport PacketBuffer, Writer
 cdef long long _PACKETS_MAX
 cdef long long _TAG
 cdef long long _SAMPLE
+cdef long long _SHORT
+cdef long long _PN4
+cdef long long _PHASE
 cdef long long _TRAIN_MAX
 
 
 cdef class Train(Writer):
     cdef long long _a
     cdef long long _b
+    cdef bytes _cid
     cdef bint _eliciting
+    cdef long long _first
     cdef long long _first_number
     cdef long long _header_size
     cdef long long _limit
@@ -22,7 +27,6 @@ cdef class Train(Writer):
     cdef long long _number_size
     cdef bint _open
     cdef object _owner
-    cdef bytes _prefix
     cdef SentRun _run
     cdef object _run_owner
     cdef long long _run_start
@@ -36,13 +40,13 @@ cdef class Train(Writer):
     cdef public list runs
     cdef public PacketBuffer slots
 
-    @cython.locals(first=cython.longlong)
+    @cython.locals(most=cython.longlong)
     cpdef begin(
         self, SealKeys keys, bytes cid, long long number, long long number_size, long long datagram, long long limit,
         double now
     )
     @cython.locals(
-        start=cython.longlong, at=cython.longlong, number=cython.longlong, buffer=bytearray, prefix=bytes,
+        start=cython.longlong, at=cython.longlong, number=cython.longlong, buffer=bytearray, cid=bytes,
     )
     cpdef bint _open_packet(self) except? -1
     cpdef note(self, owner, a, b)

@@ -21,6 +21,9 @@ from jsp.wire.packet import SAMPLE_OFFSET, SHORT_FIRST, SHORT_PHASE, SHORT_PN4, 
 
 _TAG = TAG_SIZE
 _SAMPLE = SAMPLE_OFFSET
+_SHORT = SHORT_FIRST
+_PN4 = SHORT_PN4
+_PHASE = SHORT_PHASE
 _TRAIN_MAX = 65_000  # GSO takes less than 64 KiB in one call
 _PACKETS_MAX = min(64, BATCH_MAX)  # UDP_MAX_SEGMENTS of older kernels
 
@@ -36,9 +39,9 @@ class Train(Writer):
     """
 
     __slots__ = (
-        "_a", "_b", "_eliciting", "_first_number", "_header_size", "_limit", "_number", "_number_size", "_open",
-        "_owner", "_prefix", "_run", "_run_owner", "_run_start", "_run_stop", "_segment", "_start", "_time", "_tokens",
-        "capacity", "count", "runs", "slots",
+        "_a", "_b", "_cid", "_eliciting", "_first", "_first_number", "_header_size", "_limit", "_number",
+        "_number_size", "_open", "_owner", "_run", "_run_owner", "_run_start", "_run_stop", "_segment",
+        "_start", "_time", "_tokens", "capacity", "count", "runs", "slots",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -63,7 +66,8 @@ class Train(Writer):
         self._segment = 0
         self._limit = 0
         self._time = 0.0
-        self._prefix = b""
+        self._first = 0
+        self._cid = b""
         self._header_size = 0
         self._number = 0
         self._number_size = 2
@@ -73,13 +77,14 @@ class Train(Writer):
         self, keys: SealKeys, cid: bytes, number: int, number_size: int, datagram: int, limit: int, now: float
     ) -> None:
         """Start a train of packets of `datagram` bytes, `limit` bytes in all, the first one numbered `number`."""
-        first = SHORT_FIRST | (SHORT_PN4 if number_size == 4 else 0) | (SHORT_PHASE if keys.phase else 0)
-        self._prefix = bytes((first,)) + cid
-        self._header_size = len(self._prefix) + number_size
+        self._first = _SHORT | (_PN4 if number_size == 4 else 0) | (_PHASE if keys.phase else 0)
+        self._cid = cid
+        self._header_size = 1 + len(cid) + number_size
         self._number = self._first_number = number
         self._number_size = number_size
         self._segment = datagram
-        self._limit = min(limit, max(_TRAIN_MAX, datagram))
+        most = max(_TRAIN_MAX, datagram)
+        self._limit = min(limit, most)
         self._time = now
         self.capacity = datagram - self._header_size - _TAG
         self.count = 0
@@ -95,9 +100,10 @@ class Train(Writer):
         if start + self._segment > self._limit or self.count == _PACKETS_MAX:
             return False
         buffer = self.buffer
-        prefix = self._prefix
-        at = start + len(prefix)
-        memory.copy(buffer, start, prefix, 0, len(prefix))
+        cid = self._cid
+        buffer[start] = self._first
+        memory.copy(buffer, start + 1, cid, 0, len(cid))
+        at = start + 1 + len(cid)
         number = self._number
         if self._number_size == 2:
             buffer[at] = (number >> 8) & 255

@@ -1,5 +1,8 @@
 # C types of connection.py.
 import cython
+cimport jsp.engine.deadlines as deadlines
+cimport jsp.engine.inbound as inbound
+cimport jsp.engine.outbound as outbound
 from jsp.engine.builder cimport Train
 from jsp.engine.control cimport Control
 from jsp.engine.flow cimport ConnectionWindow, ReceiveWindow, SendCredit
@@ -13,16 +16,20 @@ from jsp.engine.send_messages cimport SendMessages
 from jsp.engine.stats cimport Counters
 from jsp.engine.streams cimport Stream, StreamTable
 from jsp.engine.timers cimport TimerTable
+from jsp.engine.traffic cimport Received, Transmit
 from jsp.wire.buffer cimport PacketBuffer, Reader
 from jsp.wire.frames cimport MessageFrame, StreamFrame
 from jsp.wire.packet cimport LongHeader
 
 cdef double _ROTATE_AFTER_S
+cdef double _CONTROL_RATIO
+cdef double _CONTROL_BURST
 cdef object _LINGERING
 
 
 cdef class ConnectionCore:
     cdef double _control_tokens
+    cdef bint _deadlines_stand
     cdef object _host
     cdef public long long cid_size
     cdef public object config
@@ -66,13 +73,16 @@ cdef class ConnectionCore:
     cpdef tuple _new_cid(self, long long path_id)
     cpdef _make_params(self, bytes reset_token)
     cpdef handle_datagram(
-        self, double now, PacketBuffer slots, long long start, long long end, received, long long path_id,
+        self, double now, PacketBuffer slots, long long start, long long end, Received received,
+        long long path_id,
         LongHeader header=*
     )
     cpdef on_datagram_received(self, long long size, source)
     cpdef handle_timeout(self, double now)
-    cpdef poll_transmit(self, double now)
+    @cython.locals(transmit=Transmit)
+    cpdef Transmit poll_transmit(self, double now)
     cpdef double poll_timeout(self) except? -1
+    cpdef _settle_deadlines(self)
     cpdef poll_event(self)
     cpdef accept_peer(self, double now)
     cpdef refuse_peer(self, double now, long long code, reason)
@@ -92,10 +102,11 @@ cdef class ConnectionCore:
     cpdef on_heard(self, double now, long long packets)
     cpdef on_eliciting_sent(self, double now)
     cpdef spend_control(self, long long cost)
-    cpdef on_rebinding(self, Path path, received, long long size)
+    cpdef on_rebinding(self, Path path, Received received, long long size)
     cpdef refresh_reset_tokens(self, Path path)
     cpdef check_message_room(self)
     cpdef replay_early(self, double now)
+    @cython.locals(path=Path, settled=cython.bint)
     cpdef prepare_keys(self, double now)
     cpdef on_key_update(self, double now)
     cpdef fail(self, double now, error)

@@ -11,18 +11,20 @@ None, then ask `poll_timeout` when to call `handle_timeout` at the latest; it ma
 from __future__ import annotations
 
 import logging
-from typing import Protocol
 
+import jsp.engine.deadlines as deadlines
+import jsp.engine.inbound as inbound
+import jsp.engine.outbound as outbound
 from jsp.config import DEFAULT_DATAGRAM_SIZE, LIMITS, Config
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import PeerId
 from jsp.crypto.kem import Entropy
-from jsp.engine import deadlines, establish, inbound, outbound
-from jsp.engine.builder import Train
+from jsp.engine import establish
 from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.control import Control
-from jsp.engine.events import Closed, Endpoint, Event, MessagesWritable, Received, Transmit
-from jsp.engine.flow import ConnectionWindow, Memory, SendCredit
+from jsp.engine.events import Closed, MessagesWritable
+from jsp.engine.flow import ConnectionWindow, SendCredit
+from jsp.engine.host import Host
 from jsp.engine.key_phases import KeyPhases
 from jsp.engine.keying import Keying
 from jsp.engine.lifecycle import Lifecycle
@@ -35,9 +37,10 @@ from jsp.engine.states import Moved, State
 from jsp.engine.stats import Counters
 from jsp.engine.streams import Stream, StreamTable
 from jsp.engine.timers import DRAIN, KEYS, LINGER, NEVER, TimerTable
+from jsp.engine.traffic import Endpoint, Event, Received, Transmit
 from jsp.errors import Code, ForkedConnection, MessageTooLarge, ProtocolViolation
 from jsp.wire import frames
-from jsp.wire.buffer import PacketBuffer, Reader
+from jsp.wire.buffer import PacketBuffer
 from jsp.wire.packet import LongHeader
 from jsp.wire.params import TransportParams
 
@@ -47,35 +50,11 @@ log = logging.getLogger("jsp")
 # tie what comes after to what came before (spec section 4.3).
 _ROTATE_AFTER_S = 60.0
 
+_CONTROL_RATIO = LIMITS.control_ratio
+_CONTROL_BURST = float(LIMITS.control_burst)
+
 # Looking a member up in its class costs more than a comparison of it.
 _LINGERING = State.LINGERING
-
-
-class Host(Protocol):
-    """What a connection needs of the endpoint it lives in: shared working space, and `owner`, the process that it all
-    belongs to."""
-
-    owner: int
-    train: Train
-    reader: Reader
-    stream_frame: frames.StreamFrame
-    message_frame: frames.MessageFrame
-    memory: Memory
-    cid_size: int
-
-    def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
-        """A fresh connection id routed to `connection`, and its reset token."""
-
-    def drop_cid(self, cid: bytes) -> None: ...
-
-    def watch_reset_tokens(self, connection: ConnectionCore, tokens: frozenset[bytes]) -> None: ...
-
-    def on_address_proven(self, connection: ConnectionCore) -> None: ...
-
-    def on_confirmed(self, connection: ConnectionCore) -> None: ...
-
-    def load(self, data: bytes) -> PacketBuffer:
-        """A buffer that holds `data`."""
 
 
 class ConnectionCore:
@@ -86,9 +65,9 @@ class ConnectionCore:
     """
 
     __slots__ = (
-        "_control_tokens", "_host", "cid_size", "config", "confirmed", "control", "counters", "credit",
-        "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard", "last_sent",
-        "lifecycle", "message_frame", "negotiated", "original_dcid", "paths",
+        "_control_tokens", "_deadlines_stand", "_host", "cid_size", "config", "confirmed", "control", "counters",
+        "credit", "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard",
+        "last_sent", "lifecycle", "message_frame", "negotiated", "original_dcid", "paths",
         "peer_cid_limit", "peer_id", "protocol", "reader", "recv_messages", "scheduler", "scid",
         "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "window",
         "__weakref__",
@@ -137,7 +116,7 @@ class ConnectionCore:
         self.last_heard = now
         self.last_sent = now
         self.first_sent = NEVER
-        self._control_tokens = float(LIMITS.control_burst)
+        self._control_tokens = _CONTROL_BURST
 
         self.credit = SendCredit(0)
         self.window = ConnectionWindow(config.receive_window, host.memory)
@@ -150,8 +129,8 @@ class ConnectionCore:
         self.scid, reset_token = host.new_cid(self, 0)
         self.paths = {0: self._make_path(remote, local, odcid if client_scid is None else client_scid)}
         self.keying: Keying | None = None
+        self._deadlines_stand = False
         establish.start(self, self._make_params(reset_token), now, wall_time, credentials, client_scid)
-        deadlines.update(self, now)
 
     def _make_path(self, remote: Endpoint, local: Endpoint | None, peer_cid: bytes) -> Path:
         path = Path(0, remote, local, DEFAULT_DATAGRAM_SIZE, self.config.congestion, self.config.max_ack_delay)
@@ -222,6 +201,7 @@ class ConnectionCore:
     def handle_timeout(self, now: float) -> None:
         """Time has passed; does nothing when no deadline has come."""
         self.control.now = now
+        self._settle_deadlines()
         deadlines.expire(self, now)
         self._after(now)
 
@@ -243,13 +223,19 @@ class ConnectionCore:
                 return None
             self.close_now(now, Code.INTERNAL, "internal error")
             return self.poll_transmit(now)
-        if transmit is None:
-            deadlines.update(self, now)
+        self._deadlines_stand = False
         return transmit
 
     def poll_timeout(self) -> float:
         """When `handle_timeout` must be called at the latest; infinity: no need."""
+        self._settle_deadlines()
         return self.timers.next()
+
+    def _settle_deadlines(self) -> None:
+        # Worked out when somebody asks, which is once for all that comes and goes together.
+        if not self._deadlines_stand:
+            self._deadlines_stand = True
+            deadlines.update(self, self.control.now)
 
     def poll_event(self) -> Event | None:
         """The next event, or None."""
@@ -357,8 +343,7 @@ class ConnectionCore:
         """New authentic packets arrived."""
         self.last_heard = now
         self.first_sent = NEVER
-        tokens = self._control_tokens + packets * LIMITS.control_ratio
-        self._control_tokens = min(tokens, float(LIMITS.control_burst))
+        self._control_tokens = min(self._control_tokens + packets * _CONTROL_RATIO, _CONTROL_BURST)
 
     def on_eliciting_sent(self, now: float) -> None:
         """Something left that wants an answer."""
@@ -404,11 +389,11 @@ class ConnectionCore:
             if path.remote_cids.rotate():
                 self.refresh_reset_tokens(path)
         settled = self.confirmed and self.timers.deadlines[KEYS] == NEVER
-        self.keys.renew_if_due(self.paths.values(), settled, now)
+        self.keys.renew_if_due(self.paths, settled, now)
 
     def on_key_update(self, now: float) -> None:
         """The peer sends under the next keys; the last ones are kept for packets still under way."""
-        self.keys.on_peer_update(self.paths.values(), now)
+        self.keys.on_peer_update(self.paths, now)
         self.timers.deadlines[KEYS] = now + 3 * self.probe_timeout()
 
     # --- the end -------------------------------------------------------------------------------------------
@@ -495,4 +480,4 @@ class ConnectionCore:
             self._check_flushed(now)
         # Messages leave the queue by being sent, and by running out of time.
         self.check_message_room()
-        deadlines.update(self, now)
+        self._deadlines_stand = False

@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from jsp.engine.builder import Train
-from jsp.engine.events import Event, PingAnswered
+from jsp.engine.events import PingAnswered
 from jsp.engine.flow import ReceiveWindow, SendCredit
 from jsp.engine.scheduler import Scheduler
 from jsp.engine.send_stream import SendStream
+from jsp.engine.traffic import Event
 from jsp.wire import frames
 from jsp.wire.frames import push_frame
 

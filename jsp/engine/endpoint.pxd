@@ -4,6 +4,7 @@ cimport jsp.wire.memory as memory
 from jsp.engine.builder cimport Train
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.flow cimport Memory
+from jsp.engine.traffic cimport Received, Transmit
 from jsp.wire.buffer cimport PacketBuffer, Reader
 from jsp.wire.frames cimport MessageFrame, StreamFrame
 from jsp.wire.packet cimport LongHeader
@@ -62,36 +63,36 @@ cdef class EndpointCore:
         data=bytearray, segment=cython.longlong, start=cython.longlong, size=cython.longlong, end=cython.longlong,
         first=cython.longlong, cid=bytes,
     )
-    cpdef list handle_datagram(self, double now, double wall_time, PacketBuffer slots, received)
+    cpdef list handle_datagram(self, double now, double wall_time, PacketBuffer slots, Received received)
     @cython.locals(connection=ConnectionCore)
     cpdef ConnectionCore _handle_short(
-        self, double now, PacketBuffer slots, long long start, long long end, received, bytes cid
+        self, double now, PacketBuffer slots, long long start, long long end, Received received, bytes cid
     )
     @cython.locals(last=cython.longlong, size=cython.longlong)
     cpdef ConnectionCore _handle_unknown(
-        self, double now, bytearray data, long long start, long long end, received, bytes cid
+        self, double now, bytearray data, long long start, long long end, Received received, bytes cid
     )
-    cpdef bint _pass_on(self, bytes cid, bytearray data, long long start, long long end, received) except? -1
+    cpdef bint _pass_on(self, bytes cid, bytearray data, long long start, long long end, Received received) except? -1
     cpdef ConnectionCore _handle_long(
-        self, double now, double wall_time, PacketBuffer slots, long long start, long long end, received
+        self, double now, double wall_time, PacketBuffer slots, long long start, long long end, Received received
     )
     @cython.locals(connection=ConnectionCore, pos=cython.longlong, header=LongHeader, dcid=bytes)
     cpdef ConnectionCore _walk_long(
-        self, double now, double wall_time, PacketBuffer slots, long long start, long long end, received
+        self, double now, double wall_time, PacketBuffer slots, long long start, long long end, Received received
     )
     cpdef _handle_last_short(
-        self, double now, PacketBuffer slots, long long pos, long long end, received, ConnectionCore connection
+        self, double now, PacketBuffer slots, long long pos, long long end, Received received, ConnectionCore connection
     )
     cpdef ConnectionCore _settle_new(self, double now, ConnectionCore connection)
     cpdef _make_room(self, double now)
     cpdef _drop(self, double now, ConnectionCore connection, closed)
     cpdef _refusal(self)
-    cpdef ConnectionCore _route_long(self, double now, double wall_time, LongHeader header, received, long long size)
+    cpdef ConnectionCore _route_long(self, double now, double wall_time, LongHeader header, Received received, long long size)
     cpdef ConnectionCore _find_long(self, LongHeader header)
     cpdef ConnectionCore _handle_version(
-        self, double now, LongHeader header, received, bytearray data, long long size
+        self, double now, LongHeader header, Received received, bytearray data, long long size
     )
     cpdef _on_version_negotiation(self, double now, LongHeader header, bytearray data, ConnectionCore connection)
-    cpdef ConnectionCore _accept(self, double now, double wall_time, LongHeader header, received, long long size)
+    cpdef ConnectionCore _accept(self, double now, double wall_time, LongHeader header, Received received, long long size)
     cpdef bint _may_reply(self, double now) except? -1
     cpdef poll_transmit(self)

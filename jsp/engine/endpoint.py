@@ -21,10 +21,11 @@ from jsp.engine.admission import Admission
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.builder import Train
 from jsp.engine.connection import ConnectionCore
-from jsp.engine.events import Closed, Endpoint, Received, Transmit
+from jsp.engine.events import Closed
 from jsp.engine.flow import Memory
 from jsp.engine.sharing import Share
 from jsp.engine.states import Moved, State
+from jsp.engine.traffic import Endpoint, Received, Transmit
 from jsp.errors import BadPacket, Code
 from jsp.wire.buffer import PacketBuffer, Reader
 from jsp.wire.frames import RESET_TOKEN_SIZE, MessageFrame, StreamFrame
@@ -196,7 +197,7 @@ class EndpointCore:
             if first >= _LONG:
                 connection = self._handle_long(now, wall_time, slots, start, end, received)
             elif first >= _SHORT and end - start >= _SHORT_MIN:
-                cid = bytes(data[start + 1 : start + 1 + self.cid_size])
+                cid = memory.cut(data, start + 1, self.cid_size)
                 # Packets of one connection follow each other: hand them over together.
                 while end < size and _SHORT <= data[end] < _LONG and memory.same(data, end + 1, cid):
                     end = min(end + segment, size)

@@ -3,40 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from jsp.crypto.handshake import Presented
-
-# A network address as the owner's sockets write it; to the engine only equality and the host part matter.
-Endpoint = tuple[Any, ...]
-
-
-@dataclass(slots=True)
-class Received:
-    """One receive batch: datagrams of `segment_size` bytes each, back to back, the last one maybe shorter."""
-
-    size: int
-    segment_size: int
-    remote: Endpoint
-    local: Endpoint | None = None
-    ecn: int = 0
-
-
-@dataclass(slots=True)
-class Transmit:
-    """Datagrams to send to `remote`, back to back in `data`; valid until the next `poll_transmit`."""
-
-    remote: Endpoint
-    data: memoryview | bytes
-    segment_size: int
-    local: Endpoint | None = None
-    ecn: int = 0
-
-
-class Event:
-    """Base of all events."""
-
-    __slots__ = ()
+from jsp.engine.traffic import Endpoint, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +23,6 @@ class Connected(Event):
 @dataclass(frozen=True, slots=True)
 class StreamOpened(Event):
     """The peer opened a stream."""
-
-    stream_id: int
-
-
-# These two are not frozen, which would treble the time it takes to make one: they come with every batch.
-@dataclass(slots=True)
-class StreamReadable(Event):
-    """A stream has bytes, its end or a reset to read; said once until something is read."""
-
-    stream_id: int
-
-
-@dataclass(slots=True)
-class StreamWritable(Event):
-    """A stream whose buffer was full takes bytes again, or its peer stopped reading."""
 
     stream_id: int
 

@@ -5,6 +5,7 @@ from jsp.crypto.protection cimport OpenKeys
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.path cimport Path
 from jsp.engine.recv_messages cimport RecvMessages
+from jsp.engine.traffic cimport Received
 from jsp.recovery.acks cimport AckTracker
 from jsp.recovery.loss cimport PacketSpace
 from jsp.wire.buffer cimport PacketBuffer, Reader
@@ -20,6 +21,8 @@ cdef long long _MESSAGE
 cdef long long _ABANDON
 cdef long long _SKIPPABLE
 cdef long long _APPLICATION
+cdef long long _ELICITING
+cdef long long _NOT_PROBING
 cdef bytes _PERMITTED
 
 
@@ -29,12 +32,12 @@ cdef bytes _PERMITTED
     found=cython.longlong, keys=OpenKeys, acks=AckTracker, opened=list, data=bytearray, moved=cython.bint,
 )
 cpdef receive_short(
-    ConnectionCore conn, double now, PacketBuffer slots, long long start, long long end, received, Path path
+    ConnectionCore conn, double now, PacketBuffer slots, long long start, long long end, Received received, Path path
 )
 @cython.locals(stop=cython.longlong)
-cpdef _keep_early(ConnectionCore conn, bytearray data, long long start, long long end, received)
+cpdef _keep_early(ConnectionCore conn, bytearray data, long long start, long long end, Received received)
 @cython.locals(found=cython.longlong)
-cpdef receive_long(ConnectionCore conn, double now, PacketBuffer slots, LongHeader header, received)
+cpdef receive_long(ConnectionCore conn, double now, PacketBuffer slots, LongHeader header, Received received)
 @cython.locals(reader=Reader, stream=StreamFrame, found=cython.longlong, kind=cython.longlong)
 cpdef long long walk(
     ConnectionCore conn, Path path, long long level, bytearray data, long long pos, long long end, double now, source

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import jsp.wire.frames as frames
 from jsp.config import LIMITS
 from jsp.engine import establish
-from jsp.engine.events import Endpoint, MessagesReadable, PathChanged, Received
+from jsp.engine.events import MessagesReadable, PathChanged
 from jsp.engine.path import Path
+from jsp.engine.traffic import Endpoint, Received
 from jsp.errors import BadPacket, Code, ProtocolViolation
 from jsp.wire.buffer import PacketBuffer, Reader
 from jsp.wire.frames import APPLICATION, HANDSHAKE, INITIAL, PERMITTED
@@ -35,8 +36,8 @@ _APPLICATION = APPLICATION
 _PERMITTED = PERMITTED
 
 # What `walk` found in a packet.
-ELICITING = 1
-NOT_PROBING = 2
+_ELICITING = 1
+_NOT_PROBING = 2
 _PROBING_FRAMES = (frames.PADDING, frames.PATH_CHALLENGE, frames.PATH_RESPONSE, frames.NEW_CID)
 
 
@@ -63,8 +64,8 @@ def receive_short(
             continue
         fresh += 1
         found = walk(conn, path, _APPLICATION, data, body, stop, now, received.remote)
-        eliciting += found & ELICITING
-        if found & NOT_PROBING and number > largest:
+        eliciting += found & _ELICITING
+        if found & _NOT_PROBING and number > largest:
             moved = True
         if conn.is_closed():
             # Nothing happens after the end, whatever else came with it.
@@ -128,7 +129,7 @@ def receive_long(conn: ConnectionCore, now: float, slots: PacketBuffer, header: 
     if level_number == HANDSHAKE:
         establish.on_handshake_packet(conn, path)
     found = walk(conn, path, level_number, plain, 0, len(plain), now, received.remote)
-    level.space.acks.on_batch(found & ELICITING, now)
+    level.space.acks.on_batch(found & _ELICITING, now)
 
 
 def walk(
@@ -141,7 +142,7 @@ def walk(
     now: float,
     source: Endpoint,
 ) -> int:
-    """The frames `data[pos:end]` of one packet; returns ELICITING and NOT_PROBING bits."""
+    """The frames `data[pos:end]` of one packet; returns _ELICITING and _NOT_PROBING bits."""
     if pos == end:
         raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "packet without frames")
     reader = conn.reader
@@ -157,7 +158,7 @@ def walk(
                 if level != _APPLICATION or kind < _SKIPPABLE:
                     raise ProtocolViolation(Code.FRAME_ENCODING, f"frame {kind:#x} not allowed here")
                 frames.skip_unknown(reader)
-                found |= ELICITING | NOT_PROBING
+                found |= _ELICITING | _NOT_PROBING
                 conn.spend_control(1)
                 continue
             if not _PERMITTED[kind] >> level & 1:
@@ -166,24 +167,24 @@ def walk(
             if _STREAM <= kind <= _STREAM_LAST:
                 frames.parse_stream(reader, kind, stream)
                 conn.streams.on_data(stream.id, stream.offset, data, stream.start, stream.stop, stream.fin)
-                found |= ELICITING | NOT_PROBING
+                found |= _ELICITING | _NOT_PROBING
             elif kind == _ACK or kind == _ACK_ECN:
                 _on_ack(conn, path, level, frames.parse_ack(reader, kind == _ACK_ECN), now)
-                found |= NOT_PROBING
+                found |= _NOT_PROBING
             elif kind >= _MESSAGE:
                 _on_message(conn, reader, kind, now)
-                found |= ELICITING | NOT_PROBING
+                found |= _ELICITING | _NOT_PROBING
             elif kind == _PADDING:
                 _skip_padding(reader)
             elif kind == _ABANDON:
                 # Part of sending messages, not of controlling: it costs its sender the message.
                 _on_abandon(conn, reader)
-                found |= ELICITING | NOT_PROBING
+                found |= _ELICITING | _NOT_PROBING
             else:
                 if kind not in _PROBING_FRAMES:
-                    found |= NOT_PROBING
+                    found |= _NOT_PROBING
                 if frames.is_eliciting(kind):
-                    found |= ELICITING
+                    found |= _ELICITING
                 conn.spend_control(1)
                 _HANDLERS[kind](conn, path, level, reader, now, source, kind)
                 if conn.is_closed():

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from jsp.crypto.protection import OpenKeys, SealKeys
 from jsp.crypto.suites import SEAL_BYTES_LIMIT
 from jsp.engine.bucket import TokenBucket
@@ -26,14 +24,16 @@ class KeyPhases:
     seal, open: the keys of each direction; None before the handshake is over.
     updates: how often our sending keys were renewed.
     renew_at: when they have been in use for long enough.
+    noted: when the owner last took note that they are in use, so that it lets them rest some day.
     """
 
-    __slots__ = ("_peer_rate", "open", "renew_at", "seal", "updates")
+    __slots__ = ("_peer_rate", "noted", "open", "renew_at", "seal", "updates")
 
     def __init__(self) -> None:
         self.seal: SealKeys | None = None
         self.open: OpenKeys | None = None
         self.updates = 0
+        self.noted = -NEVER
         self.renew_at = NEVER
         self._peer_rate: TokenBucket | None = None
 
@@ -42,7 +42,7 @@ class KeyPhases:
         self.open, self.seal = open_, seal
         self.renew_at = now + _LIFETIME_S
 
-    def renew_if_due(self, paths: Iterable[Path], settled: bool, now: float) -> None:
+    def renew_if_due(self, paths: dict[int, Path], settled: bool, now: float) -> None:
         """Before sealing: renew what must not be used for longer.
 
         `settled`: the handshake is confirmed, and the keys before the last update are forgotten.
@@ -53,7 +53,7 @@ class KeyPhases:
             return
         # SPEC 7.5: only when the peer has acknowledged the present phase, and follows it.
         if settled and open_ is not None and seal.phase == open_.phase:
-            for path in paths:
+            for path in paths.values():
                 if path.space.largest_acked >= path.key_phase_start:
                     self._renew(paths, now)
                     # The peer will follow, whenever it last heard from us.
@@ -62,15 +62,15 @@ class KeyPhases:
         if seal.exhausted():
             raise ProtocolViolation(Code.AEAD_LIMIT, "the keys are used up and the peer does not renew them")
 
-    def _renew(self, paths: Iterable[Path], now: float) -> None:
+    def _renew(self, paths: dict[int, Path], now: float) -> None:
         assert self.seal is not None
         self.seal.update()
         self.updates += 1
         self.renew_at = now + _LIFETIME_S
-        for path in paths:
+        for path in paths.values():
             path.key_phase_start = path.space.next_number
 
-    def on_peer_update(self, paths: Iterable[Path], now: float) -> None:
+    def on_peer_update(self, paths: dict[int, Path], now: float) -> None:
         """The peer sends under the next keys; so do we from now on."""
         assert self.seal is not None
         assert self.open is not None
@@ -92,6 +92,7 @@ class KeyPhases:
 
     def rest(self) -> None:
         """Nothing was sent or received for a while: keep the keys, and let go of the ciphers made of them."""
+        self.noted = -NEVER
         if self.seal is not None:
             self.seal.rest()
         if self.open is not None:

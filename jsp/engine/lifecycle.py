@@ -7,8 +7,9 @@ it is repeated to a peer that goes on talking.
 
 from __future__ import annotations
 
-from jsp.engine.events import Closed, Event
+from jsp.engine.events import Closed
 from jsp.engine.states import CONNECTION, Moved, State, can_move, move
+from jsp.engine.traffic import Event
 from jsp.errors import Code
 
 # What may be said before the peer has proven who it is (spec section 5.10): enough to act on, nothing to learn from.

@@ -6,6 +6,7 @@ from jsp.crypto.protection cimport LongKeys, SealKeys
 from jsp.engine.builder cimport Train
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.path cimport Challenge, Path
+from jsp.engine.traffic cimport Transmit
 from jsp.recovery.acks cimport AckTracker
 from jsp.recovery.loss cimport LossDetector, PacketSpace
 from jsp.recovery.sent cimport SentRun
@@ -15,7 +16,8 @@ cdef long long _RANGES_MANY
 cdef long long _LONG_FIXED
 
 
-cpdef poll_transmit(ConnectionCore conn, double now)
+@cython.locals(path=Path)
+cpdef Transmit poll_transmit(ConnectionCore conn, double now)
 cpdef long long _header_size(ConnectionCore conn, Path path, long long level) except? -1
 @cython.locals(eliciting=cython.longlong)
 cpdef tuple _handshake_payload(ConnectionCore conn, level, long long room, double now)
@@ -28,22 +30,22 @@ cpdef bytes _seal_long(ConnectionCore conn, Path path, level, LongKeys keys, byt
     space=PacketSpace, recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
     run=SentRun,
 )
-cpdef _train(ConnectionCore conn, Path path, double now)
+cpdef Transmit _train(ConnectionCore conn, Path path, double now)
 cpdef _fill(ConnectionCore conn, Path path, Train train, double now, bint wants)
-@cython.locals(acks=AckTracker, starts=list, stops=list)
+@cython.locals(acks=AckTracker, low=cython.longlong)
 cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now)
 @cython.locals(other=Path)
 cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
 @cython.locals(allowed=cython.longlong, budget=cython.longlong, recovery=LossDetector)
 cpdef long long _allowance(ConnectionCore conn, Path path, double now) except? -1
-cpdef _path_probe(ConnectionCore conn, Path path, double now)
-cpdef _challenge(ConnectionCore conn, Path path, Challenge challenge, double now)
+cpdef Transmit _path_probe(ConnectionCore conn, Path path, double now)
+cpdef Transmit _challenge(ConnectionCore conn, Path path, Challenge challenge, double now)
 @cython.locals(
     size=cython.longlong, number=cython.longlong, total=cython.longlong, size_of_number=cython.longlong,
     keys=SealKeys, train=Train, space=PacketSpace,
 )
-cpdef _probe(ConnectionCore conn, Path path, long long kind, bytes data, tuple address, long long limit, double now)
+cpdef Transmit _probe(ConnectionCore conn, Path path, long long kind, bytes data, tuple address, long long limit, double now)
 @cython.locals(number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong)
-cpdef _next_close(ConnectionCore conn, double now)
+cpdef Transmit _next_close(ConnectionCore conn, double now)
 @cython.locals(size=cython.longlong)
-cpdef _finish(ConnectionCore conn, Path path, data, long long count, long long segment=*)
+cpdef Transmit _finish(ConnectionCore conn, Path path, data, long long count, long long segment=*)

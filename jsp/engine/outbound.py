@@ -13,10 +13,10 @@ import jsp.wire.frames as frames
 import jsp.wire.packet as packet
 from jsp.crypto.protection import LongKeys
 from jsp.engine import establish
-from jsp.engine.events import Transmit
 from jsp.engine.keying import HandshakeLevel
 from jsp.engine.path import Challenge, Path
 from jsp.engine.timers import PACING, PATH
+from jsp.engine.traffic import Transmit
 from jsp.recovery.sent import SentRun, Token
 from jsp.wire.buffer import Writer
 from jsp.wire.frames import HANDSHAKE, INITIAL
@@ -108,8 +108,7 @@ def _handshake_payload(
     probing = level.space.probes > 0
     send_crypto = level.has_data() and (probing or conn.paths[0].recovery.available() > 0)
     if acks.pending and (acks.deadline <= now or send_crypto):
-        starts, stops = acks.to_send()
-        frames.push_ack(writer, 0, acks.delay(now), starts, stops)
+        frames.push_ack(writer, 0, acks.delay(now), acks.ranges.starts, acks.ranges.stops, acks.first_told())
         tokens.append((acks, acks.on_sent(), 0))
     while send_crypto:
         written = level.write_crypto(writer)
@@ -213,12 +212,13 @@ def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: boo
 
 def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float) -> None:
     acks = path.space.acks
-    starts, stops = acks.to_send()
-    if frames.push_ack(train, path.id, acks.delay(now), starts, stops):
+    starts = acks.ranges.starts
+    low = acks.first_told()
+    if frames.push_ack(train, path.id, acks.delay(now), starts, acks.ranges.stops, low):
         train.note_quietly(acks, acks.on_sent(), 0)
         conn.counters.acks_sent += 1
         conn.keys.on_ack_sent(path.id, acks.largest)
-        if len(starts) > _RANGES_MANY and not path.space.in_flight and train.room():
+        if len(starts) - low > _RANGES_MANY and not path.space.in_flight and train.room():
             # SPEC 10.2: who only receives must ask for an acknowledgement now and then, or its ACKs grow.
             train.push_u8(frames.PING)
             train.mark_eliciting()
@@ -333,8 +333,8 @@ def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
     acks = level.space.acks
     if acks.ranges:
         # The round trip it measures tells a client how long to wait for a better answer (spec section 5.10).
-        starts, stops = acks.to_send()
-        frames.push_ack(writer, 0, acks.delay(now), starts[-1:], stops[-1:])
+        starts = acks.ranges.starts
+        frames.push_ack(writer, 0, acks.delay(now), starts, acks.ranges.stops, len(starts) - 1)
     frames.push_close(writer, False, code, reason)
     payload = writer.buffer[: writer.pos]
     if level_number == INITIAL:

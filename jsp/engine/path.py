@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.cids import LocalCids, RemoteCids
-from jsp.engine.events import Endpoint
+from jsp.engine.traffic import Endpoint
 from jsp.recovery.congestion import make_controller
 from jsp.recovery.loss import LossDetector, PacketSpace
 

@@ -1,5 +1,6 @@
 # C types of recv_messages.py.
 import cython
+cimport jsp.wire.memory as memory
 from jsp.engine.flow cimport ReceiveWindow
 from jsp.engine.message cimport Message
 from jsp.wire.frames cimport MessageFrame
@@ -59,5 +60,6 @@ cdef class RecvMessages:
     cpdef _give_up_old(self, double now)
     cpdef _forget_best_effort(self, long long message_id)
     cpdef _deliver_best_effort(self, MessageFrame frame, bytes content)
+    cpdef _make_ready(self, Message message, long long cost)
     @cython.locals(cost=cython.longlong, message=Message)
     cpdef read(self)

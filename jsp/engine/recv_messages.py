@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
+import jsp.wire.memory as memory
 from jsp.config import LIMITS, Config
 from jsp.engine.flow import ReceiveWindow
 from jsp.engine.message import Message
@@ -133,7 +134,7 @@ class RecvMessages:
         partial = self.partial.get(frame.id)
         if frame.total < 0 and partial is None:
             self._window.on_received(total + _OVERHEAD)
-            self._deliver(frame, bytes(data[frame.start : frame.stop]))
+            self._deliver(frame, memory.cut(data, frame.start, frame.stop - frame.start))
             return
         if partial is None:
             if len(self.partial) >= LIMITS.partial_messages:
@@ -214,7 +215,7 @@ class RecvMessages:
 
     def _on_best_effort(self, frame: MessageFrame, data: bytearray, total: int, now: float) -> None:
         if frame.total < 0:
-            self._deliver_best_effort(frame, bytes(data[frame.start : frame.stop]))
+            self._deliver_best_effort(frame, memory.cut(data, frame.start, frame.stop - frame.start))
             return
         self._give_up_old(now)
         partial = self._best_effort.get(frame.id)

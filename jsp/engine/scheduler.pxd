@@ -1,4 +1,15 @@
 # C types of scheduler.py.
+import cython
+from jsp.engine.builder cimport Train
+
+cdef long long _URGENCIES
+
+
+cdef class Sender:
+    cdef public bint queued
+    cdef public long long urgency
+
+    cpdef bint write_frames(self, Train train) except? -1
 
 
 cdef class Scheduler:
@@ -8,8 +19,10 @@ cdef class Scheduler:
     cdef public list done
     cdef public list stream_blocked
 
-    cpdef add(self, sender)
-    cpdef remove(self, sender)
-    cpdef on_blocked(self, sender, bint by_stream)
+    cpdef add(self, Sender sender)
+    cpdef remove(self, Sender sender)
+    cpdef on_blocked(self, Sender sender, bint by_stream)
+    @cython.locals(sender=Sender)
     cpdef on_credit(self)
-    cpdef fill(self, train)
+    @cython.locals(urgency=cython.longlong, sender=Sender)
+    cpdef fill(self, Train train)

@@ -8,20 +8,31 @@ of data or credit leaves the queue and comes back when that changes, so nobody i
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Protocol
+
+from jsp.engine.builder import Train
 
 URGENCIES = 8
+_URGENCIES = URGENCIES
 DEFAULT_URGENCY = 3
 
 
-class Sender(Protocol):
-    """What the scheduler queues."""
+class Sender:
+    """What the scheduler queues.
 
-    urgency: int
-    queued: bool
+    Attributes:
+        urgency: 0 (first) to 7 (last).
+        queued: whether the scheduler holds this sender.
+    """
 
-    def write_frames(self, train: Any) -> bool:
+    __slots__ = ("queued", "urgency")
+
+    def __init__(self) -> None:
+        self.urgency = DEFAULT_URGENCY
+        self.queued = False
+
+    def write_frames(self, train: Train) -> bool:
         """Write; True when the train is full and more is left."""
+        raise NotImplementedError
 
 
 class Scheduler:
@@ -76,9 +87,10 @@ class Scheduler:
         for sender in waiting:
             self.add(sender)
 
-    def fill(self, train: Any) -> None:
+    def fill(self, train: Train) -> None:
         """Let senders write until the train is full or nobody has anything left."""
-        for urgency, queue in enumerate(self._queues):
+        for urgency in range(_URGENCIES):
+            queue = self._queues[urgency]
             while queue:
                 sender = queue[0]
                 if sender.write_frames(train):

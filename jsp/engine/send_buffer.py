@@ -50,8 +50,11 @@ class SendBuffer:
             last = self._chunks[-1] if self._chunks else b""
             if type(last) is bytearray and len(last) < _GATHER_MAX:
                 last += data
+            elif 0 < len(last) < _OWN_CHUNK:
+                self._chunks[-1] = bytearray(last) + data
             else:
-                self._chunks.append(bytearray(data))
+                # One that stays alone, as a request does, needs no copy.
+                self._chunks.append(data)
                 self._starts.append(self.end)
         self.end += size
 
@@ -102,10 +105,15 @@ class SendBuffer:
         done = 0
         while done < len(chunks) and starts[done] + len(chunks[done]) <= base:
             done += 1
-        if done:
+        if not done:
+            return
+        self._near = 0
+        if done == len(chunks):
+            chunks.clear()
+            starts.clear()
+        else:
             del chunks[:done]
             del starts[:done]
-            self._near = 0
 
     def on_lost(self, start: int, stop: int) -> None:
         """`start <= offset < stop` must be sent again, where it was not acknowledged meanwhile."""

@@ -4,7 +4,7 @@ cimport jsp.wire.buffer as octets
 cimport jsp.wire.memory as memory
 from jsp.engine.builder cimport Train
 from jsp.engine.flow cimport SendCredit
-from jsp.engine.scheduler cimport Scheduler
+from jsp.engine.scheduler cimport Scheduler, Sender
 from jsp.wire.ranges cimport RangeSet
 
 cdef long long _MESSAGE
@@ -36,7 +36,7 @@ cdef class OutMessage:
     cdef public long long told
 
 
-cdef class SendMessages:
+cdef class SendMessages(Sender):
     cdef list _abandoned
     cdef SendCredit _credit
     cdef list _expiry
@@ -49,11 +49,9 @@ cdef class SendMessages:
     cdef Scheduler _scheduler
     cdef public long long expired
     cdef public long long max_message
-    cdef public bint queued
     cdef public long long queued_bytes
     cdef public bint room_wanted
     cdef public long long unresolved
-    cdef public long long urgency
 
     @cython.locals(
         kind=cython.longlong, expires=cython.double, retransmits=cython.longlong, message=OutMessage,

@@ -19,7 +19,7 @@ from jsp.config import LIMITS
 from jsp.engine.builder import Train
 from jsp.engine.flow import SendCredit
 from jsp.engine.modes import RELIABLE, BestEffort, Mode, PartiallyReliable
-from jsp.engine.scheduler import DEFAULT_URGENCY, Scheduler
+from jsp.engine.scheduler import Scheduler, Sender
 from jsp.engine.timers import NEVER
 from jsp.wire import frames
 from jsp.wire.frames import push_frame
@@ -74,7 +74,7 @@ class OutMessage:
         return self.expires < other.expires
 
 
-class SendMessages:
+class SendMessages(Sender):
     """All outgoing messages of a connection; a sender of the scheduler.
 
     Attributes:
@@ -87,11 +87,11 @@ class SendMessages:
 
     __slots__ = (
         "_abandoned", "_credit", "_expiry", "_fragmented", "_next_best_effort", "_next_id", "_next_order", "_queue",
-        "_resend", "_scheduler", "expired", "max_message", "queued", "queued_bytes", "room_wanted",
-        "unresolved", "urgency",
+        "_resend", "_scheduler", "expired", "max_message", "queued_bytes", "room_wanted", "unresolved",
     )  # fmt: skip
 
     def __init__(self, credit: SendCredit, scheduler: Scheduler) -> None:
+        Sender.__init__(self)
         self._credit = credit
         self._scheduler = scheduler
         # An empty deque is three quarters of a kilobyte.
@@ -104,8 +104,6 @@ class SendMessages:
         self._next_id = 0
         self._next_best_effort = 0
         self._next_order = [0, 0]
-        self.queued = False
-        self.urgency = DEFAULT_URGENCY
         self.queued_bytes = 0
         self.unresolved = 0
         self.max_message = 0

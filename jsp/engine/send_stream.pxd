@@ -3,7 +3,7 @@ import cython
 cimport jsp.wire.buffer as octets
 from jsp.engine.builder cimport Train
 from jsp.engine.flow cimport SendCredit
-from jsp.engine.scheduler cimport Scheduler
+from jsp.engine.scheduler cimport Scheduler, Sender
 from jsp.engine.send_buffer cimport SendBuffer
 from jsp.wire.buffer cimport Writer
 from jsp.wire.ranges cimport RangeSet
@@ -16,7 +16,7 @@ cdef object _OPEN
 cdef object _FINISHING
 
 
-cdef class SendStream:
+cdef class SendStream(Sender):
     cdef bint _announce
     cdef SendCredit _connection_credit
     cdef long long _id_size
@@ -26,10 +26,8 @@ cdef class SendStream:
     cdef public SendBuffer buffer
     cdef public SendCredit credit
     cdef public long long id
-    cdef public bint queued
     cdef public object state
     cdef public long long stop_code
-    cdef public long long urgency
 
     cpdef announce(self)
     cpdef write(self, bytes data)

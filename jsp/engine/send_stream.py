@@ -10,7 +10,7 @@ from __future__ import annotations
 import jsp.wire.buffer as octets
 from jsp.engine.builder import Train
 from jsp.engine.flow import SendCredit
-from jsp.engine.scheduler import Scheduler
+from jsp.engine.scheduler import Scheduler, Sender
 from jsp.engine.send_buffer import SendBuffer
 from jsp.engine.states import SENDING, Sending, SendMoved, can_move, move
 from jsp.wire import frames
@@ -27,28 +27,25 @@ _OPEN = Sending.OPEN
 _FINISHING = Sending.FINISHING
 
 
-class SendStream:
+class SendStream(Sender):
     """Attributes:
     state: see `states.SENDING`.
     buffer: the bytes.
     credit: the peer's limit for this stream.
-    urgency: 0 (first) to 7 (last).
-    queued: whether the scheduler holds this stream.
     stop_code: the peer's error code when it asked us to stop, else -1.
     """
 
     __slots__ = (
         "_announce", "_connection_credit", "_id_size", "_reset_code", "_reset_due", "_scheduler", "buffer", "credit",
-        "id", "queued", "state", "stop_code", "urgency",
+        "id", "state", "stop_code",
     )  # fmt: skip
 
     def __init__(self, stream_id: int, limit: int, connection_credit: SendCredit, scheduler: Scheduler) -> None:
+        Sender.__init__(self)
         self.id = stream_id
         self.state = Sending.OPEN
         self.buffer = SendBuffer()
         self.credit = SendCredit(limit)
-        self.urgency = 3
-        self.queued = False
         self.stop_code = -1
         self._connection_credit = connection_credit
         self._scheduler = scheduler

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jsp.engine.events import Received
+from jsp.engine.traffic import Received
 
 # The rule reads one byte.
 WORKERS_MAX = 256

@@ -11,12 +11,13 @@ from __future__ import annotations
 from jsp.config import LIMITS, Config
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.builder import Train
-from jsp.engine.events import Event, StreamOpened, StreamReadable, StreamsAvailable, StreamWritable
+from jsp.engine.events import StreamOpened, StreamsAvailable
 from jsp.engine.flow import ReceiveWindow, SendCredit
 from jsp.engine.recv_stream import RecvStream
 from jsp.engine.scheduler import Scheduler
 from jsp.engine.send_stream import SendStream
 from jsp.engine.states import Receiving, Sending
+from jsp.engine.traffic import Event, StreamReadable, StreamWritable
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire import frames
 from jsp.wire.frames import push_frame
@@ -284,6 +285,8 @@ class StreamTable:
 
     def check_writers(self) -> None:
         """Say which of the streams that wait for room have it now, or will never need it."""
+        if not self._writers:
+            return
         low = self._config.send_buffer // 2
         for stream in list(self._writers.values()):
             send = stream.send

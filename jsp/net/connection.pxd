@@ -1,6 +1,10 @@
 # C types of connection.py.
 import cython
+cimport jsp.crypto.guard as guard
+cimport jsp.net.clock as clock
+cimport jsp.net.here as here
 from jsp.engine.connection cimport ConnectionCore
+from jsp.engine.traffic cimport Event, StreamReadable, StreamWritable
 from jsp.net.endpoint cimport Endpoint
 from jsp.net.stream cimport Stream
 from jsp.net.waiting cimport Signal
@@ -22,6 +26,7 @@ cdef class Connection:
     cdef Signal _stream_arrived
     cdef dict _streams
     cdef Signal _streams_available
+    cdef unsigned long _thread
     cdef public double armed_for
     cdef public ConnectionCore core
     cdef public object on_closed
@@ -47,7 +52,7 @@ cdef class Connection:
     cpdef check_hub(self)
     cpdef _check_open(self)
     cpdef _check_usable(self)
-    @cython.locals(stream=Stream, core=ConnectionCore)
+    @cython.locals(stream=Stream, core=ConnectionCore, event=Event, readable=StreamReadable, writable=StreamWritable)
     cpdef dispatch(self)
     cpdef _dispatch_rare(self, event)
     cpdef disarm(self)

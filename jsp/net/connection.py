@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gevent import get_hub
 from gevent.hub import Waiter
 
-from jsp.crypto.guard import check_fork
+import jsp.crypto.guard as guard
+import jsp.net.clock as clock
+import jsp.net.here as here
 from jsp.crypto.handshake import Presented
 from jsp.crypto.identity import PeerId
 from jsp.crypto.provider import chosen
@@ -22,20 +23,18 @@ from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import (
     Closed,
     Connected,
-    Event,
     MessagesReadable,
     MessagesWritable,
     PeerPresented,
     PingAnswered,
     StreamOpened,
-    StreamReadable,
     StreamsAvailable,
-    StreamWritable,
 )
 from jsp.engine.message import Message
 from jsp.engine.modes import RELIABLE, Mode
 from jsp.engine.states import Moved, State
 from jsp.engine.timers import NEVER
+from jsp.engine.traffic import Event, StreamReadable, StreamWritable
 from jsp.errors import (
     Code,
     ConnectionClosed,
@@ -45,7 +44,6 @@ from jsp.errors import (
     Timeout,
     WrongHub,
 )
-from jsp.net import clock
 from jsp.net.outcome import closed_error
 from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, snapshot
 from jsp.net.stream import Stream, check_code
@@ -68,8 +66,8 @@ class Connection:
     __slots__ = (
         "_asked", "_closing", "_ended", "_endpoint", "_forgotten", "_hub", "_incoming", "_message_arrived",
         "_message_room", "_opened", "_pings", "_refusal", "_stream_arrived", "_streams", "_streams_available",
-        "armed_for", "core", "on_closed", "on_connected", "on_messages", "on_presented", "on_stream", "on_untaken",
-        "owns_endpoint", "timer", "__weakref__",
+        "_thread", "armed_for", "core", "on_closed", "on_connected", "on_messages", "on_presented", "on_stream",
+        "on_untaken", "owns_endpoint", "timer", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, core: ConnectionCore, endpoint: Endpoint) -> None:
@@ -85,6 +83,7 @@ class Connection:
         self.owns_endpoint = False
         self._endpoint = endpoint
         self._hub = endpoint.hub
+        self._thread = here.thread()
         self._streams: dict[int, Stream] = {}
         self._incoming: list[Stream] = []
         self._stream_arrived = Signal()
@@ -204,7 +203,7 @@ class Connection:
             ordered: keep the order among ordered messages of the same kind.
             timeout: seconds to wait for room in the queue; Timeout after that.
         """
-        content = bytes(data)
+        content = data if type(data) is bytes else bytes(data)
         self._check_usable()
         deadline = None
         # Only what may run out of time asks what time it is.
@@ -356,8 +355,8 @@ class Connection:
 
     def check_hub(self) -> None:
         """Raise WrongHub in another thread than the connection's, ForkedConnection in a forked child."""
-        check_fork(self._endpoint.core.owner)
-        if get_hub() is not self._hub:
+        guard.check_fork(self._endpoint.core.owner)
+        if here.thread() != self._thread:
             raise WrongHub("this connection belongs to another thread; use it there, or make one here")
 
     def _check_open(self) -> None:

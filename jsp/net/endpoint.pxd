@@ -1,7 +1,9 @@
 # C types of endpoint.py.
 import cython
+cimport jsp.net.clock as clock
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.endpoint cimport EndpointCore
+from jsp.engine.traffic cimport Received, Transmit
 from jsp.net.connection cimport Connection
 from jsp.net.udp cimport UdpSocket
 from jsp.net.waiting cimport Signal
@@ -9,6 +11,7 @@ from jsp.wire.buffer cimport PacketBuffer
 
 cdef long long _BATCHES
 cdef double _SPINNING_MAX_S
+cdef double _NOTED_EVERY_S
 cdef long long _WOKEN_MAX
 
 
@@ -21,7 +24,7 @@ cdef class Endpoint:
     cdef PacketBuffer _slots
     cdef bint _turn_due
     cdef double _turned
-    cdef public object _unsent
+    cdef public Transmit _unsent
     cdef object _woken
     cdef object _writer
     cdef public object accept
@@ -40,10 +43,11 @@ cdef class Endpoint:
     cpdef _schedule(self)
     cpdef _turn(self)
     cpdef _on_readable(self)
+    @cython.locals(received=Received)
     cpdef _receive(self)
-    cpdef _take(self, received)
-    @cython.locals(core=EndpointCore, touched=list, connection=ConnectionCore, shell=Connection)
-    cpdef _take_batch(self, received)
+    cpdef _take(self, Received received)
+    @cython.locals(core=EndpointCore, touched=list, connection=ConnectionCore, shell=Connection, reply=Transmit)
+    cpdef _take_batch(self, Received received)
     cpdef _on_mistake(self)
     @cython.locals(core=ConnectionCore)
     cpdef _take_accepted(self)
@@ -54,9 +58,9 @@ cdef class Endpoint:
     @cython.locals(dirty=dict, core=ConnectionCore)
     cpdef _flush(self)
     cpdef _give_up(self, ConnectionCore core)
-    @cython.locals(shell=Connection, now=cython.double)
+    @cython.locals(shell=Connection, now=cython.double, transmit=Transmit)
     cpdef flush(self, ConnectionCore core)
-    cpdef _wait_writable(self, transmit)
+    cpdef _wait_writable(self, Transmit transmit)
     cpdef _on_writable(self)
     cpdef close(self)
     cpdef leave_to_parent(self)

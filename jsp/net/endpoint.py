@@ -18,15 +18,15 @@ from typing import Any
 from gevent import get_hub
 from gevent.hub import Waiter
 
+import jsp.net.clock as clock
 from jsp.config import Config
 from jsp.crypto.handshake import Credentials
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
-from jsp.engine.events import Endpoint as Address
-from jsp.engine.events import Received, Transmit
 from jsp.engine.timers import NEVER
+from jsp.engine.traffic import Endpoint as Address
+from jsp.engine.traffic import Received, Transmit
 from jsp.errors import Code
-from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.resting import Resting
 from jsp.net.udp import UdpSocket
@@ -41,6 +41,8 @@ _BATCHES = 8
 _WOKEN_MAX = 1000
 # Who polls the socket (`spin`) lets others have their turn after this long.
 _SPINNING_MAX_S = 0.005
+# How exactly it is known when a connection was last in use.
+_NOTED_EVERY_S = 0.5
 
 _all: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 
@@ -296,8 +298,8 @@ class Endpoint:
         """Send what may be sent now, hand out what that brought about, set the timer. Nothing once closed."""
         if self.closed:
             return
+        now = clock.now()
         while self._unsent is None:
-            now = clock.now()
             transmit = core.poll_transmit(now)
             if transmit is None:
                 if core.poll_timeout() > now:
@@ -306,7 +308,10 @@ class Endpoint:
                 continue
             if not self.socket.send(transmit):
                 self._wait_writable(transmit)
-        self._resting.touch(core)
+            now = clock.now()
+        if now - core.keys.noted > _NOTED_EVERY_S:
+            core.keys.noted = now
+            self._resting.touch(core)
         shell = self._shells.get(core)
         if self.socket.refused:
             self.hub.loop.run_callback(self._on_refused)

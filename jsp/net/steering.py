@@ -16,8 +16,8 @@ from typing import Any
 
 from gevent.monkey import get_original
 
-from jsp.engine.events import Received
 from jsp.engine.sharing import Share
+from jsp.engine.traffic import Received
 from jsp.errors import LocalError
 from jsp.net.endpoint import Endpoint
 from jsp.net.udp import UdpSocket

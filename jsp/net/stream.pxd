@@ -1,6 +1,7 @@
 # C types of stream.py.
 import cython
 cimport jsp.engine.streams as streams
+cimport jsp.net.clock as clock
 from jsp.engine.recv_stream cimport RecvStream
 from jsp.engine.send_stream cimport SendStream
 from jsp.net.connection cimport Connection

@@ -13,10 +13,10 @@ import socket as stdlib_socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import jsp.net.clock as clock
 from jsp.engine.states import Receiving, Sending
 from jsp.engine.streams import Stream as InnerStream
 from jsp.errors import ForkedConnection, LocalError, StreamClosed, StreamReset, StreamStopped, Timeout
-from jsp.net import clock
 from jsp.net.stream_file import open_file
 from jsp.net.waiting import Signal
 from jsp.wire.buffer import VARINT_MAX

@@ -1,6 +1,7 @@
 # C types of udp.py.
 import cython
 cimport jsp.net.datagrams as datagrams
+from jsp.engine.traffic cimport Received, Transmit
 from jsp.net.arrival cimport Arrival
 from jsp.wire.buffer cimport PacketBuffer
 
@@ -23,12 +24,12 @@ cdef class UdpSocket:
     cdef public bint refused
 
     @cython.locals(arrival=Arrival, size=cython.longlong)
-    cpdef receive(self, PacketBuffer slots)
+    cpdef Received receive(self, PacketBuffer slots)
     cpdef _local(self, bytes packed)
     cpdef _note_refusal(self, long long number)
     cpdef bytes _name(self, remote)
     cpdef bytes _source(self, local)
     @cython.locals(segment=cython.longlong, single=cython.bint, sent=cython.longlong, source=bytes, name=bytes)
-    cpdef bint send(self, transmit) except? -1
+    cpdef bint send(self, Transmit transmit) except? -1
     @cython.locals(segment=cython.longlong, start=cython.longlong, sent=cython.longlong)
-    cpdef bint _send_each(self, transmit, bytes name, bytes source) except? -1
+    cpdef bint _send_each(self, Transmit transmit, bytes name, bytes source) except? -1

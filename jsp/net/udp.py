@@ -18,7 +18,7 @@ from typing import Any
 from gevent.monkey import get_original
 
 import jsp.net.datagrams as datagrams
-from jsp.engine.events import Endpoint, Received, Transmit
+from jsp.engine.traffic import Endpoint, Received, Transmit
 from jsp.errors import LocalError
 from jsp.net.arrival import Arrival
 from jsp.wire.buffer import DATAGRAM_MAX, PacketBuffer

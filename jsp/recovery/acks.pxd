@@ -20,8 +20,8 @@ cdef class AckTracker:
     cpdef bint accept(self, long long number, double now) except? -1
     cpdef hurry(self)
     cpdef on_batch(self, long long eliciting, double now)
-    @cython.locals(low=cython.longlong)
-    cpdef tuple to_send(self)
+    @cython.locals(i=cython.longlong, least=cython.longlong, stops=list)
+    cpdef long long first_told(self) except? -1
     cpdef double delay(self, double now) except? -1
     cpdef long long on_sent(self) except? -1
     cpdef on_acked(self, long long told, long long _)

@@ -8,8 +8,6 @@ told at once.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 from jsp.wire.ranges import RangeSet
 
 NEVER = float("inf")
@@ -98,14 +96,14 @@ class AckTracker:
                 self.deadline = now + self.max_delay
         self._urgent = False
 
-    def to_send(self) -> tuple[list[int], list[int]]:
-        """Starts and stops of the ranges an ACK should tell, ascending."""
-        starts, stops = self.ranges.starts, self.ranges.stops
-        low = 0
-        if len(stops) > 1:
-            low = min(bisect_right(stops, self._ack_floor), len(stops) - 1)
-            low = max(low, len(stops) - ACK_RANGES_SENT)
-        return starts[low:], stops[low:]
+    def first_told(self) -> int:
+        """Index of the first of `ranges` that an ACK should tell; all that follow belong to it."""
+        stops = self.ranges.stops
+        i = len(stops) - 1
+        least = max(0, i + 1 - ACK_RANGES_SENT)
+        while i > least and stops[i - 1] > self._ack_floor:
+            i -= 1
+        return i
 
     def delay(self, now: float) -> float:
         """Seconds the largest number has waited for its ACK."""

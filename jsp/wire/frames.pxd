@@ -2,6 +2,9 @@
 import cython
 from jsp.wire.buffer cimport Reader, Writer
 
+cdef long long _ACK
+cdef double _DELAY_UNIT
+cdef long long _RANGES_MAX
 cdef long long _OFF
 cdef long long _LEN
 cdef long long _FIN
@@ -15,8 +18,13 @@ cdef long long _MESSAGE_LEN
 cpdef bint is_eliciting(long long kind) except? -1
 @cython.locals(stop=cython.longlong, count=cython.longlong, start=cython.longlong)
 cpdef Ack parse_ack(Reader r, bint with_ecn)
-@cython.locals(i=cython.longlong, fits=cython.longlong, low=cython.longlong, j=cython.longlong)
-cpdef long long push_ack(Writer w, long long path_id, double delay, list starts, list stops) except? -1
+@cython.locals(
+    i=cython.longlong, fits=cython.longlong, j=cython.longlong, start=cython.longlong, stop=cython.longlong,
+    units=cython.longlong,
+)
+cpdef long long push_ack(
+    Writer w, long long path_id, double delay, list starts, list stops, long long low=*
+) except? -1
 cpdef tuple parse_reset(Reader r)
 cpdef tuple parse_two(Reader r)
 @cython.locals(offset=cython.longlong, size=cython.longlong, start=cython.longlong)

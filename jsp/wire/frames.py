@@ -84,6 +84,10 @@ CHALLENGE_SIZE = 8
 # ACK delays travel in units of 8 microseconds.
 ACK_DELAY_UNIT = 8e-6
 
+_ACK = ACK
+_RANGES_MAX = ACK_RANGES_MAX
+_DELAY_UNIT = ACK_DELAY_UNIT
+
 
 def is_eliciting(kind: int) -> bool:
     """Whether a frame of this type asks for an acknowledgement (RFC 9002 section 2)."""
@@ -116,9 +120,9 @@ def parse_ack(r: Reader, with_ecn: bool) -> Ack:
     ack = Ack()
     ack.path_id = r.pull_varint()
     stop = r.pull_varint() + 1
-    ack.delay = r.pull_varint() * ACK_DELAY_UNIT
+    ack.delay = r.pull_varint() * _DELAY_UNIT
     count = r.pull_varint()
-    if count >= ACK_RANGES_MAX:
+    if count >= _RANGES_MAX:
         raise BadPacket("too many ACK ranges")
     start = stop - 1 - r.pull_varint()
     if start < 0:
@@ -137,24 +141,26 @@ def parse_ack(r: Reader, with_ecn: bool) -> Ack:
     return ack
 
 
-def push_ack(w: Writer, path_id: int, delay: float, starts: list[int], stops: list[int]) -> int:
-    """Write an ACK of the ascending ranges given, as many of the newest as fit; returns how many did."""
+def push_ack(w: Writer, path_id: int, delay: float, starts: list[int], stops: list[int], low: int = 0) -> int:
+    """Write an ACK of the ascending ranges from `low` on, as many of the newest as fit; returns how many did."""
     i = len(starts) - 1
     # Worst case of the fixed part: type, path id, largest, delay, count, first range.
     if w.room() < 1 + 4 + 8 + 4 + 2 + 8:
         return 0
-    fits = min(i, (w.room() - 27) // 8, ACK_RANGES_MAX - 1)
-    w.push_u8(ACK)
+    fits = min(i - low, (w.room() - 27) // 8, _RANGES_MAX - 1)
+    start, stop = starts[i], stops[i]
+    units = int(delay / _DELAY_UNIT)
+    w.push_u8(_ACK)
     w.push_varint(path_id)
-    w.push_varint(stops[i] - 1)
-    w.push_varint(min(int(delay / ACK_DELAY_UNIT), 0x3FFFFFFF))
+    w.push_varint(stop - 1)
+    w.push_varint(units if units < 0x3FFFFFFF else 0x3FFFFFFF)
     w.push_varint(fits)
-    w.push_varint(stops[i] - 1 - starts[i])
-    low = starts[i]
+    w.push_varint(stop - 1 - start)
     for j in range(i - 1, i - 1 - fits, -1):
-        w.push_varint(low - stops[j] - 1)
-        w.push_varint(stops[j] - 1 - starts[j])
-        low = starts[j]
+        stop = stops[j]
+        w.push_varint(start - stop - 1)
+        start = starts[j]
+        w.push_varint(stop - 1 - start)
     return fits + 1
 
 

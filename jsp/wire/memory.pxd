@@ -31,6 +31,12 @@ cdef inline int append(bytearray target, bytearray source, Py_ssize_t start, Py_
     return 0
 
 
+cdef inline bytes cut(bytearray source, Py_ssize_t start, Py_ssize_t size):
+    if start < 0 or size < 0 or size > len(source) - start:
+        raise IndexError("cut outside of a buffer")
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(source) + start, size)
+
+
 cdef inline bint same(bytearray data, Py_ssize_t at, bytes other) except -1:
     cdef Py_ssize_t length = len(other)
     if at < 0 or length > len(data) - at:

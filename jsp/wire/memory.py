@@ -21,6 +21,13 @@ def append(target: bytearray, source: bytearray, start: int, stop: int) -> None:
     target += source[start:stop]
 
 
+def cut(source: bytearray, start: int, size: int) -> bytes:
+    """`bytes(source[start : start + size])`; IndexError when it is not all there."""
+    if start < 0 or size < 0 or start + size > len(source):
+        raise IndexError("cut outside of a buffer")
+    return bytes(source[start : start + size])
+
+
 def same(data: bytearray, at: int, other: bytes) -> bool:
     """Whether `data` has the bytes of `other` at `at`."""
     return data[at : at + len(other)] == other

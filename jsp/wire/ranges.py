@@ -47,12 +47,17 @@ class RangeSet:
         if start >= stop:
             return
         starts, stops = self.starts, self.stops
-        if not starts or start > stops[-1]:
+        if not starts:
             starts.append(start)
             stops.append(stop)
             return
-        if start >= starts[-1]:
-            if stop > stops[-1]:
+        last = stops[-1]
+        if start > last:
+            starts.append(start)
+            stops.append(stop)
+            return
+        if start == last or start >= starts[-1]:
+            if stop > last:
                 stops[-1] = stop
             return
         # The ranges that touch [start, stop] become one.

@@ -12,9 +12,10 @@ from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
 from jsp.engine import establish
 from jsp.engine.endpoint import derive_reset_secret
-from jsp.engine.events import Closed, StreamReadable
+from jsp.engine.events import Closed
 from jsp.engine.keying import initial_secrets
 from jsp.engine.modes import RELIABLE
+from jsp.engine.traffic import StreamReadable
 from jsp.errors import Code
 from jsp.wire import frames as f
 from jsp.wire.packet import TYPE_INITIAL, encode_long_header

@@ -13,14 +13,10 @@ from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
 from jsp.engine import establish
-from jsp.engine.events import (
-    Closed,
-    Connected,
-    PeerPresented,
-    StreamReadable,
-)
+from jsp.engine.events import Closed, Connected, PeerPresented
 from jsp.engine.keying import initial_secrets
 from jsp.engine.states import State
+from jsp.engine.traffic import StreamReadable
 from jsp.errors import Code
 from jsp.wire import frames as f
 from jsp.wire.packet import (

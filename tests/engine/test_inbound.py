@@ -7,8 +7,9 @@ import pytest
 from jsp.config import KIB
 from jsp.crypto.handshake import Credentials
 from jsp.crypto.protection import LongKeys
-from jsp.engine.events import Closed, Received, StreamReadable
+from jsp.engine.events import Closed
 from jsp.engine.keying import initial_secrets
+from jsp.engine.traffic import Received, StreamReadable
 from jsp.errors import Code
 from jsp.wire import frames as f
 from jsp.wire.buffer import PacketBuffer

@@ -6,13 +6,11 @@ import pytest
 
 from jsp.config import Config
 from jsp.crypto.identity import Identity
-from jsp.engine.events import (
-    Closed,
-    PingAnswered,
-    StreamReadable,
-)
+from jsp.engine.events import Closed, PingAnswered
 from jsp.engine.modes import RELIABLE
+from jsp.engine.scheduler import Sender
 from jsp.engine.states import State
+from jsp.engine.traffic import StreamReadable
 from jsp.errors import Code
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
@@ -150,11 +148,8 @@ def test_used_up_keys_end_the_connection() -> None:
     assert client.events(Closed)[0].code == Code.AEAD_LIMIT
 
 
-class Broken:
+class Broken(Sender):
     """A sender with a bug."""
-
-    urgency = 0
-    queued = False
 
     def write_frames(self, train: object) -> bool:
         raise ZeroDivisionError

@@ -6,9 +6,7 @@ import pytest
 
 from jsp.config import KIB, LIMITS, Config
 from jsp.crypto.identity import Identity
-from jsp.engine.events import (
-    MessagesWritable,
-)
+from jsp.engine.events import MessagesWritable
 from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
 from jsp.errors import MessageTooLarge
 from tests.sim.link import LinkSpec

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from jsp.config import Config
-from jsp.engine.events import Received
 from jsp.engine.modes import RELIABLE
 from jsp.engine.sharing import WORKERS_MAX, Share
+from jsp.engine.traffic import Received
 from tests.sim.world import Node, World, confirmed_peer, pair
 
 STRANGER = ("203.0.113.5", 5)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from jsp.config import KIB, Config
 from jsp.crypto.identity import Identity
-from jsp.engine.events import (
-    StreamOpened,
-    StreamsAvailable,
-    StreamWritable,
-)
+from jsp.engine.events import StreamOpened, StreamsAvailable
 from jsp.engine.states import Receiving, Sending
+from jsp.engine.traffic import StreamWritable
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
 from tests.sim.world import CLIENT_SEED, SERVER_SEED, World, connected

@@ -12,8 +12,8 @@ import gevent.subprocess
 import pytest
 
 import jsp
-from jsp.engine.events import Transmit
 from jsp.engine.timers import NEVER
+from jsp.engine.traffic import Transmit
 from jsp.errors import Code
 from tests.net.support import IDENTITY, OTHER, Echo, burn, echo_connection, leftovers, serving, until
 

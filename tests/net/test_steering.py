@@ -13,7 +13,7 @@ import pytest
 
 import jsp
 from jsp.config import Config
-from jsp.engine.events import Received
+from jsp.engine.traffic import Received
 from jsp.net import steering
 from jsp.net.endpoint import Endpoint
 from jsp.net.udp import AF_INET, AF_INET6, UdpSocket
@@ -83,6 +83,13 @@ def test_nothing_stays_open_when_a_socket_cannot_be_had(monkeypatch: pytest.Monk
         steering.bind_all(LOOPBACK, AF_INET, 3)
 
 
+def parts(batch: tuple[bytes, Received] | None) -> tuple[Any, ...] | None:
+    if batch is None:
+        return None
+    data, received = batch
+    return data, received.size, received.segment_size, received.remote, received.local, received.ecn
+
+
 def test_mail_arrives_as_it_was() -> None:
     boxes = steering.Mailboxes(2)
     try:
@@ -92,11 +99,11 @@ def test_mail_arrives_as_it_was() -> None:
         ]
         for data, received in batches:
             boxes.send(1, data, received)
-        assert [boxes.receive(1) for _ in range(3)] == [*batches, None]
+        assert [parts(boxes.receive(1)) for _ in range(3)] == [*map(parts, batches), None]
         assert boxes.receive(0) is None
         for _ in range(10_000):  # nobody takes them out: what is too much is lost, and nothing waits
             boxes.send(0, *batches[0])
-        assert boxes.receive(0) == batches[0]
+        assert parts(boxes.receive(0)) == parts(batches[0])
     finally:
         boxes.close()
 
@@ -116,7 +123,7 @@ def test_exchange_hands_over_and_takes_in() -> None:
         assert share is not None
         assert (share.owner(b"\4"), share.owner(b"\5")) == (None, 1)
         share.pass_on(1, b"theirs", Received(6, 6, HERE))
-        assert boxes.receive(1) == (b"theirs", Received(6, 6, HERE))
+        assert parts(boxes.receive(1)) == parts((b"theirs", Received(6, 6, HERE)))
         for number in range(20):
             boxes.send(0, bytes((number,)), Received(1, 1, HERE))
         until(lambda: len(taken) == 20)

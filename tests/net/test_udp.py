@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from jsp.engine.events import Transmit
+from jsp.engine.traffic import Transmit
 from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, reachable_host
 from jsp.wire.buffer import PacketBuffer
 

@@ -24,7 +24,7 @@ def tracker_of(*numbers: int, now: float = 0.0) -> AckTracker:
 
 
 def told(acks: AckTracker) -> list[tuple[int, int]]:
-    return list(zip(*acks.to_send(), strict=True))
+    return list(zip(acks.ranges.starts, acks.ranges.stops, strict=True))[acks.first_told() :]
 
 
 # --- taking --------------------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable
 
 from jsp.engine.connection import ConnectionCore
-from jsp.engine.events import MessagesReadable, MessagesWritable, StreamOpened, StreamReadable, StreamWritable
+from jsp.engine.events import MessagesReadable, MessagesWritable, StreamOpened
 from jsp.engine.modes import RELIABLE, BestEffort, Mode, PartiallyReliable
 from jsp.engine.states import Receiving, Sending
 from jsp.engine.streams import Stream
+from jsp.engine.traffic import StreamReadable, StreamWritable
 from tests.sim.world import Node
 
 

@@ -16,8 +16,9 @@ from jsp.crypto.handshake import Credentials
 from jsp.crypto.identity import Identity
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
-from jsp.engine.events import Event, PeerPresented, Received
+from jsp.engine.events import PeerPresented
 from jsp.engine.states import State
+from jsp.engine.traffic import Event, Received
 from jsp.errors import Code
 from jsp.wire.buffer import PacketBuffer
 from tests.sim.link import Link, LinkSpec

@@ -32,6 +32,15 @@ def test_append() -> None:
     assert target == b"x" + DATA[10:13]
 
 
+@given(PLACES, PLACES)
+def test_cut_is_a_slice_or_refused(start: int, size: int) -> None:
+    if min(start, size) >= 0 and start + size <= 100:
+        assert memory.cut(bytearray(DATA), start, size) == DATA[start : start + size]
+    else:
+        with pytest.raises(IndexError):
+            memory.cut(bytearray(DATA), start, size)
+
+
 @pytest.mark.parametrize(("at", "other", "expected"), [(0, b"", True), (3, b"\x03\x04", True), (99, b"cd", False)])
 def test_same(at: int, other: bytes, expected: bool) -> None:
     assert memory.same(bytearray(DATA), at, other) is expected

@@ -1,0 +1,6 @@
+# C types of guard.py.
+
+cdef bint _raised
+
+
+cpdef check_fork(long long owner)
