@@ -39,6 +39,7 @@ from jsp.net.report import ConnectionStats, PathInfo
 from jsp.net.server import Server, StreamServer
 from jsp.net.stream import SHUT_RD, SHUT_RDWR, SHUT_WR, Stream
 from jsp.net.trust import Trust
+from jsp.recovery.controller import AckSample, Controller
 from jsp.wire.address import Address
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ __all__ = [
     "SHUT_RDWR",
     "SHUT_WR",
     "AccessDenied",
+    "AckSample",
     "Address",
     "AddressError",
     "Config",
@@ -74,6 +76,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionLost",
     "ConnectionStats",
+    "Controller",
     "Error",
     "ForkedConnection",
     "Handler",

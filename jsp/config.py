@@ -5,7 +5,9 @@ Sizes are bytes, times are seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from jsp.errors import LocalError
 
@@ -29,8 +31,8 @@ class Config:
     "Refuse `groups` without a post-quantum part."
     protocols: tuple[str, ...] = ("jsp/1",)
     "Application protocols, best first; the handshake settles one that both ends name."
-    congestion: str = "newreno"
-    "Congestion controller of every path."
+    congestion: str | Callable[[int], Any] = "newreno"
+    "Congestion controller of every path: a name, or a class of one's own (docs/congestion-control.md)."
     max_datagram_size: int | None = None
     "UDP payload of the largest datagram to send, 1,200 to 65,507. None: 1,200, which every path must carry."
     receive_window: int = 24 * MIB
@@ -81,7 +83,10 @@ class Config:
             not self.require_pq or "x25519" not in self.groups,
             "group x25519 is not post-quantum: pass require_pq=False to allow it",
         )
-        _check(self.congestion in CONGESTION, f"congestion: one of {CONGESTION}")
+        _check(
+            self.congestion in CONGESTION or callable(self.congestion),
+            f"congestion: one of {CONGESTION}, or a class that extends jsp.Controller",
+        )
         size = self.max_datagram_size
         _check(size is None or 1200 <= size <= 65_507, "max_datagram_size: 1200 to 65507 bytes")
         _check(64 * KIB <= self.receive_window <= 1 << 40, "receive_window: 64 KiB or more")

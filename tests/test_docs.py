@@ -23,6 +23,13 @@ def test_the_guide_runs_from_top_to_bottom(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_controller_of_ones_own_runs_and_is_short(tmp_path: Path) -> None:
+    (program,) = blocks(ROOT / "docs/congestion-control.md", "python")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(program.splitlines()) <= 60
+
+
 def test_the_readme_runs(tmp_path: Path) -> None:
     import jsp
 

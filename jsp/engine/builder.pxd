@@ -1,8 +1,9 @@
 # C types of builder.py.
 import cython
+cimport jsp.recovery.sent as sent
 cimport jsp.wire.memory as memory
 from jsp.crypto.protection cimport SealKeys
-from jsp.recovery.sent cimport SentRun
+from jsp.recovery.sent cimport RangeOwner, SentRun
 from jsp.wire.buffer cimport PacketBuffer, Writer
 
 cdef long long _PACKETS_MAX
@@ -26,9 +27,9 @@ cdef class Train(Writer):
     cdef long long _number
     cdef long long _number_size
     cdef bint _open
-    cdef object _owner
+    cdef RangeOwner _owner
     cdef SentRun _run
-    cdef object _run_owner
+    cdef RangeOwner _run_owner
     cdef long long _run_start
     cdef long long _run_stop
     cdef long long _segment
@@ -51,14 +52,14 @@ cdef class Train(Writer):
     cpdef bint _open_packet(self) except? -1
     cpdef note(self, owner, a, b)
     cpdef note_quietly(self, owner, a, b)
-    cpdef note_range(self, owner, long long start, long long stop)
+    cpdef note_range(self, RangeOwner owner, long long start, long long stop)
     cpdef _keep_range(self)
     cpdef bint has_eliciting(self) except? -1
     cpdef mark_eliciting(self)
     cpdef bint advance(self) except? -1
     @cython.locals(start=cython.longlong, pos=cython.longlong, least=cython.longlong, size=cython.longlong)
     cpdef bint _finish(self) except? -1
-    @cython.locals(run=SentRun, step=cython.longlong, owner=object)
+    @cython.locals(run=SentRun, step=cython.longlong, owner=RangeOwner)
     cpdef _record(self, long long size)
     cpdef _end_run(self)
     @cython.locals(stop=cython.longlong)

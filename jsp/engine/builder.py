@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsp.recovery.sent as sent
 import jsp.wire.memory as memory
 from jsp.crypto.protection import BATCH_MAX, SealKeys
-from jsp.recovery.sent import Owner, SentRun, Token
+from jsp.recovery.sent import Owner, RangeOwner, SentRun, Token
 from jsp.wire.buffer import DATAGRAM_MAX, PacketBuffer, Writer
 from jsp.wire.packet import SAMPLE_OFFSET, SHORT_FIRST, SHORT_PHASE, SHORT_PN4, TAG_SIZE
 
@@ -52,12 +53,12 @@ class Train(Writer):
         self.capacity = 0
         self._tokens: list[Token] = []
         # The packet's only token while that is a range: kept apart, for nearly all packets are like that.
-        self._owner: Owner | None = None
+        self._owner: RangeOwner | None = None
         self._a = 0
         self._b = 0
-        # The last record while it may go on: its token is made when it is over.
+        # The last record while it may go on: its range is known when it is over.
         self._run: SentRun | None = None
-        self._run_owner: Owner | None = None
+        self._run_owner: RangeOwner | None = None
         self._run_start = 0
         self._run_stop = 0
         self._eliciting = False
@@ -127,7 +128,7 @@ class Train(Writer):
         self._keep_range()
         self._tokens.append((owner, a, b))
 
-    def note_range(self, owner: Owner, start: int, stop: int) -> None:
+    def note_range(self, owner: RangeOwner, start: int, stop: int) -> None:
         """Like `note`, for a piece of something that is sent in order: the next piece may share this one's record."""
         self._eliciting = True
         if self._owner is None and not self._tokens:
@@ -206,7 +207,7 @@ class Train(Writer):
                 run.total += size
                 return
         self._end_run()
-        run = SentRun(self._number, 1, size, size, self._time, self._tokens)
+        run = sent.make_run(self._number, 1, size, size, self._time, self._tokens)
         self.runs.append(run)
         self._tokens = []
         if owner is not None:
@@ -217,7 +218,7 @@ class Train(Writer):
 
     def _end_run(self) -> None:
         if self._run is not None and self._run_owner is not None:
-            self._run.tokens = ((self._run_owner, self._run_start, self._run_stop),)
+            self._run.carry(self._run_owner, self._run_start, self._run_stop, self._run.step)
             self._run = self._run_owner = None
 
     def pad_to(self, size: int) -> None:

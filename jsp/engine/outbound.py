@@ -17,7 +17,7 @@ from jsp.engine.keying import HandshakeLevel
 from jsp.engine.path import Challenge, Path
 from jsp.engine.timers import PACING, PATH
 from jsp.engine.traffic import Transmit
-from jsp.recovery.sent import SentRun, Token
+from jsp.recovery.sent import Token, make_run
 from jsp.wire.buffer import Writer
 from jsp.wire.frames import HANDSHAKE, INITIAL
 from jsp.wire.packet import (
@@ -131,7 +131,7 @@ def _seal_handshake(
     assert level.seal_keys is not None
     sealed = _seal_long(conn, path, level, level.seal_keys, payload)
     if eliciting:
-        run = SentRun(level.space.next_number - 1, 1, len(sealed), len(sealed), now, tokens)
+        run = make_run(level.space.next_number - 1, 1, len(sealed), len(sealed), now, tokens)
         path.recovery.on_sent(level.space, run)
         conn.on_eliciting_sent(now)
         if level.level == HANDSHAKE and not conn.server:

@@ -11,10 +11,13 @@ well; if the peer answers from there, somebody had merely forwarded its packets,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.traffic import Endpoint
 from jsp.recovery.congestion import make_controller
+from jsp.recovery.controller import Controller
 from jsp.recovery.loss import LossDetector, PacketSpace
 
 AMPLIFICATION = 3  # RFC 9000 section 8.1
@@ -59,7 +62,13 @@ class Path:
     )  # fmt: skip
 
     def __init__(
-        self, path_id: int, remote: Endpoint, local: Endpoint | None, mtu: int, congestion: str, max_ack_delay: float
+        self,
+        path_id: int,
+        remote: Endpoint,
+        local: Endpoint | None,
+        mtu: int,
+        congestion: str | Callable[[int], Controller],
+        max_ack_delay: float,
     ) -> None:
         self.id = path_id
         self.remote = remote

@@ -1,11 +1,12 @@
 # C types of scheduler.py.
 import cython
 from jsp.engine.builder cimport Train
+from jsp.recovery.sent cimport RangeOwner
 
 cdef long long _URGENCIES
 
 
-cdef class Sender:
+cdef class Sender(RangeOwner):
     cdef public bint queued
     cdef public long long urgency
 

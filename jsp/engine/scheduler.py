@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import deque
 
 from jsp.engine.builder import Train
+from jsp.recovery.sent import RangeOwner
 
 URGENCIES = 8
 _URGENCIES = URGENCIES
 DEFAULT_URGENCY = 3
 
 
-class Sender:
+class Sender(RangeOwner):
     """What the scheduler queues.
 
     Attributes:

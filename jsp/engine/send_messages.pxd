@@ -23,6 +23,9 @@ cdef object _RELIABLE
 cdef tuple _WHOLE
 
 
+cdef class SendMessages(Sender)
+
+
 cdef class OutMessage:
     cdef public RangeSet acked
     cdef public bytes data
@@ -30,10 +33,14 @@ cdef class OutMessage:
     cdef public long long id
     cdef public long long kind
     cdef public long long order
+    cdef readonly SendMessages queue
     cdef public long long retransmits
     cdef public long long sent
     cdef public long long state
     cdef public long long told
+
+    cpdef on_acked(self, part, _)
+    cpdef on_lost(self, part, _)
 
 
 cdef class SendMessages(Sender):
@@ -80,6 +87,6 @@ cdef class SendMessages(Sender):
     ) except? -1
     cpdef long long _id_of(self, OutMessage message) except? -1
     cpdef _open(self, OutMessage message)
-    cpdef on_acked(self, OutMessage message, part)
+    cpdef on_message_acked(self, OutMessage message, part)
     @cython.locals(start=cython.longlong, stop=cython.longlong)
-    cpdef on_lost(self, OutMessage message, part)
+    cpdef on_message_lost(self, OutMessage message, part)

@@ -48,17 +48,19 @@ _WHOLE = (0, -1, 0)
 
 
 class OutMessage:
-    """One message.
+    """One message; it hears what became of its frames.
 
     Attributes:
+        queue: where it was queued.
         sent: bytes sent at least once.
         acked: ranges that arrived, once there are several fragments.
         told: what MESSAGE_ABANDON says: 1 + bytes sent, 0 when the peer never saw any of it.
     """
 
-    __slots__ = ("acked", "data", "expires", "id", "kind", "order", "retransmits", "sent", "state", "told")
+    __slots__ = ("acked", "data", "expires", "id", "kind", "order", "queue", "retransmits", "sent", "state", "told")
 
-    def __init__(self, data: bytes, kind: int, expires: float, retransmits: int) -> None:
+    def __init__(self, queue: SendMessages, data: bytes, kind: int, expires: float, retransmits: int) -> None:
+        self.queue = queue
         self.data = data
         self.kind = kind
         self.expires = expires
@@ -72,6 +74,14 @@ class OutMessage:
 
     def __lt__(self, other: OutMessage) -> bool:
         return self.expires < other.expires
+
+    def on_acked(self, part: tuple[int, int, int] | None, _: None) -> None:
+        """`part` (start, stop, attempt) arrived; None: MESSAGE_ABANDON did."""
+        self.queue.on_message_acked(self, part)
+
+    def on_lost(self, part: tuple[int, int, int] | None, _: None) -> None:
+        """The same did not arrive."""
+        self.queue.on_message_lost(self, part)
 
 
 class SendMessages(Sender):
@@ -128,7 +138,7 @@ class SendMessages(Sender):
                 expires = now + mode.ttl
             if mode.max_retransmits is not None:
                 retransmits = mode.max_retransmits
-        message = OutMessage(data, kind, expires, retransmits)
+        message = OutMessage(self, data, kind, expires, retransmits)
         if ordered:
             best_effort = 1 if kind & _BEST_EFFORT else 0
             message.order = self._next_order[best_effort]
@@ -191,7 +201,7 @@ class SendMessages(Sender):
             message = self._abandoned[0]
             if not push_frame(train, frames.MESSAGE_ABANDON, message.id, message.order + 1, message.told):
                 return False
-            train.note(self, message, None)
+            train.note(message, None, None)
             del self._abandoned[0]
         return True
 
@@ -241,7 +251,7 @@ class SendMessages(Sender):
             train.mark_eliciting()
         else:
             self._credit.used += end - start
-            train.note(self, message, _WHOLE if message.acked is None else (start, end, 0))
+            train.note(message, _WHOLE if message.acked is None else (start, end, 0), None)
         if end == len(message.data):
             assert self._queue is not None
             self._queue.popleft()
@@ -256,7 +266,7 @@ class SendMessages(Sender):
         end = self._write_frame(train, message, start, stop, stop - start)
         if end < 0:
             return False
-        train.note(self, message, (start, end, attempt))
+        train.note(message, (start, end, attempt), None)
         if end < stop:
             self._resend[0] = (message, end, stop, attempt)
         else:
@@ -318,7 +328,7 @@ class SendMessages(Sender):
 
     # --- what became of it ---------------------------------------------------------------------------------
 
-    def on_acked(self, message: OutMessage, part: tuple[int, int, int] | None) -> None:
+    def on_message_acked(self, message: OutMessage, part: tuple[int, int, int] | None) -> None:
         if part is None and message.state == _ABANDONED:
             message.state = _RESOLVED
             self.unresolved -= 1
@@ -335,7 +345,7 @@ class SendMessages(Sender):
         message.data = b""
         self.unresolved -= 1
 
-    def on_lost(self, message: OutMessage, part: tuple[int, int, int] | None) -> None:
+    def on_message_lost(self, message: OutMessage, part: tuple[int, int, int] | None) -> None:
         if part is None:
             if message.state == _ABANDONED and message not in self._abandoned:
                 self._abandoned.append(message)

@@ -1,6 +1,7 @@
 # C types of loss.py.
 import cython
 from jsp.recovery.acks cimport AckTracker
+from jsp.recovery.controller cimport AckSample, Controller
 from jsp.recovery.pacer cimport Pacer
 from jsp.recovery.rtt cimport RttEstimator
 from jsp.recovery.sent cimport SentLedger, SentRun
@@ -11,7 +12,7 @@ cdef long long _SKIP_AFTER_MIN
 
 
 @cython.locals(i=cython.longlong, last=cython.longlong, number=cython.longlong)
-cpdef bint _hold_any(starts, stops, list numbers) except? -1
+cpdef bint _hold_any(list starts, list stops, list numbers) except? -1
 
 
 cdef class PacketSpace:
@@ -33,8 +34,9 @@ cdef class PacketSpace:
 
 cdef class LossDetector:
     cdef double _anti_deadlock
+    cdef AckSample _sample
     cdef double _sampled_at
-    cdef public object controller
+    cdef public Controller controller
     cdef public double deadline
     cdef public bint handshake_done
     cdef public long long in_flight
@@ -47,17 +49,20 @@ cdef class LossDetector:
 
     cpdef on_sent(self, PacketSpace space, SentRun run)
     cpdef long long available(self) except? -1
-    @cython.locals(largest=cython.longlong, total=cython.longlong)
-    cpdef long long on_ack(self, PacketSpace space, starts, stops, double delay, double now) except? -1
-    @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong)
-    cpdef _detect_lost(self, PacketSpace space, double now, starts=*, stops=*)
-    @cython.locals(deadline=cython.double)
+    @cython.locals(
+        largest=cython.longlong, total=cython.longlong, fresh=cython.longlong, acked=list, newest=SentRun, run=SentRun,
+        held=cython.double, collapsed=cython.bint, sample=AckSample, controller=Controller,
+    )
+    cpdef long long on_ack(self, PacketSpace space, list starts, list stops, double delay, double now) except? -1
+    @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong, lost=list, run=SentRun)
+    cpdef bint _detect_lost(self, PacketSpace space, double now, list starts=*, list stops=*) except? -1
+    @cython.locals(deadline=cython.double, space=PacketSpace)
     cpdef update_deadline(self, double now, bint anti_deadlock, bint blocked)
     @cython.locals(once=cython.double)
     cpdef double _probe_after(self, double max_ack_delay) except? -1
-    @cython.locals(deadline=cython.double, after=cython.double)
+    @cython.locals(deadline=cython.double, after=cython.double, space=PacketSpace)
     cpdef double _probe_deadline(self) except? -1
     cpdef on_timeout(self, double now)
-    @cython.locals(left=cython.longlong)
+    @cython.locals(left=cython.longlong, run=SentRun)
     cpdef _offer_again(self, PacketSpace space)
     cpdef discard(self, PacketSpace space)

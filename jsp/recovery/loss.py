@@ -10,12 +10,11 @@ Owners of frames are told through their tokens; the caller learns only how much 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 from jsp.errors import Code, ProtocolViolation
 from jsp.recovery.acks import NEVER, AckTracker
-from jsp.recovery.congestion import Controller
+from jsp.recovery.controller import AckSample, Controller
 from jsp.recovery.pacer import Pacer
 from jsp.recovery.rtt import RttEstimator
 from jsp.recovery.sent import SentLedger, SentRun
@@ -93,7 +92,7 @@ class LossDetector:
     """
 
     __slots__ = (
-        "_anti_deadlock", "_sampled_at", "controller", "deadline", "handshake_done", "in_flight",
+        "_anti_deadlock", "_sample", "_sampled_at", "controller", "deadline", "handshake_done", "in_flight",
         "packets_lost", "pacer", "peer_max_ack_delay", "pto_count", "rtt", "spaces",
     )  # fmt: skip
 
@@ -109,6 +108,7 @@ class LossDetector:
         self.handshake_done = False
         self.packets_lost = 0
         self._anti_deadlock = NEVER
+        self._sample = AckSample()
         self._sampled_at = 0.0
 
     # --- sending -------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ class LossDetector:
 
     # --- acknowledgements ----------------------------------------------------------------------------------
 
-    def on_ack(self, space: PacketSpace, starts: Sequence[int], stops: Sequence[int], delay: float, now: float) -> int:
+    def on_ack(self, space: PacketSpace, starts: list[int], stops: list[int], delay: float, now: float) -> int:
         """An ACK for `space` arrived (ranges highest first). Returns the bytes newly acknowledged."""
         largest = stops[0] - 1
         if largest >= space.next_number:
@@ -140,6 +140,9 @@ class LossDetector:
             space.largest_acked = largest
         if not acked:
             return 0
+        sample = self._sample
+        sample.now = now
+        sample.rtt = 0.0
         newest = acked[-1]
         if newest.first + newest.count - 1 == largest:
             # RFC 9002 5.3: the delay is capped once the handshake is confirmed, and not believed before.
@@ -147,29 +150,35 @@ class LossDetector:
             if not self.rtt.sampled:
                 self._sampled_at = now
             self.rtt.update(max(now - newest.time, 0.0), held)
-        before = self.in_flight
-        total = 0
+            sample.rtt = self.rtt.latest
+        sample.in_flight = self.in_flight
+        if not space.sticky_backoff:
+            self.pto_count = 0
+        collapsed = self._detect_lost(space, now, starts, stops)
+        controller = self.controller
+        total = fresh = 0
         for run in acked:
             total += run.total
-            self.controller.on_acked(run.total, run.time, before)
+            if run.time > controller.recovery_start:
+                fresh += run.total
             run.acked()
         space.in_flight -= total
         self.in_flight -= total
-        if not space.sticky_backoff:
-            self.pto_count = 0
-        self._detect_lost(space, now, starts, stops)
+        sample.acked = total
+        sample.fresh = 0 if collapsed else fresh
+        controller.on_ack(sample)
         return total
 
     def _detect_lost(
-        self, space: PacketSpace, now: float, starts: Sequence[int] = (), stops: Sequence[int] = ()
-    ) -> None:
+        self, space: PacketSpace, now: float, starts: list[int] | None = None, stops: list[int] | None = None
+    ) -> bool:
+        """Tell whose packets are lost; True when that is persistent congestion."""
         largest = space.largest_acked
         delay = self.rtt.loss_delay()
         lost = space.sent.take_lost(largest - _THRESHOLD + 1, now, delay, largest)
-        oldest = space.sent.oldest_time(largest)
-        space.loss_time = NEVER if oldest is None else oldest + delay
+        space.loss_time = space.sent.oldest_time(largest) + delay
         if not lost:
-            return
+            return False
         total = 0
         for run in lost:
             total += run.total
@@ -178,10 +187,12 @@ class LossDetector:
         space.in_flight -= total
         self.in_flight -= total
         self.controller.on_congestion(lost[-1].time, now)
-        if self.rtt.sampled and self._persistent(lost, starts, stops):
-            self.controller.on_persistent_congestion()
+        if not self.rtt.sampled or not self._persistent(lost, starts or [], stops or []):
+            return False
+        self.controller.on_persistent_congestion()
+        return True
 
-    def _persistent(self, lost: list[SentRun], starts: Sequence[int], stops: Sequence[int]) -> bool:
+    def _persistent(self, lost: list[SentRun], starts: list[int], stops: list[int]) -> bool:
         """RFC 9002 section 7.6: nothing between two lost packets that far apart arrived."""
         duration = self.rtt.probe_timeout(self.peer_max_ack_delay) * PERSISTENT_CONGESTION_THRESHOLD
         # RFC 9002 7.6.2: what left before the first sample waited for a guess, much longer than the path's timeout.
@@ -255,11 +266,10 @@ class LossDetector:
         # Owners ignore what was acknowledged meanwhile, so offering the oldest packets again is harmless.
         left = PROBES
         for run in list(space.sent.runs):
-            if not run.tokens:
+            if run.owner is None and not run.tokens:
                 continue  # a PING: nothing to offer
-            if run.count > left:
-                owner, a, _ = run.tokens[0]
-                owner.on_lost(a, a + run.step * left)
+            if run.count > left and run.owner is not None:
+                run.owner.on_lost(run.start, run.start + run.step * left)
             else:
                 run.lost()
             left -= run.count
@@ -276,7 +286,7 @@ class LossDetector:
             space.sent.runs.clear()
 
 
-def _hold_any(starts: Sequence[int], stops: Sequence[int], numbers: list[int]) -> bool:
+def _hold_any(starts: list[int], stops: list[int], numbers: list[int]) -> bool:
     """Whether the ranges (highest first) hold one of `numbers` (ascending)."""
     i = 0
     last = len(starts) - 1

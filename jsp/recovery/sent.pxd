@@ -1,20 +1,35 @@
 # C types of sent.py.
 import cython
 
+cdef double _NEVER
+
+
+cdef class RangeOwner:
+    cpdef on_acked(self, long long start, long long stop)
+    cpdef on_lost(self, long long start, long long stop)
+
 
 cdef class SentRun:
     cdef public long long count
     cdef public long long first
+    cdef public RangeOwner owner
     cdef public long long size
+    cdef public long long start
     cdef public long long step
+    cdef public long long stop
     cdef public double time
     cdef public object tokens
     cdef public long long total
 
-    @cython.locals(cut=cython.longlong, total=cython.longlong)
+    cpdef carry(self, RangeOwner owner, long long start, long long stop, long long step)
+    @cython.locals(cut=cython.longlong, total=cython.longlong, front=SentRun)
     cpdef SentRun take(self, long long count)
     cpdef acked(self)
     cpdef lost(self)
+
+
+@cython.locals(run=SentRun)
+cpdef SentRun make_run(long long first, long long count, long long size, long long total, double time, tokens=*)
 
 
 cdef class SentLedger:
@@ -22,10 +37,14 @@ cdef class SentLedger:
 
     cpdef add(self, SentRun run)
     @cython.locals(
-        run=SentRun, i=cython.longlong, largest=cython.longlong, done=cython.longlong, gap=cython.longlong,
+        runs=list, acked=list, kept=list, taken=list, run=SentRun, i=cython.longlong, start=cython.longlong,
+        stop=cython.longlong, largest=cython.longlong, done=cython.longlong, gap=cython.longlong,
         count=cython.longlong,
     )
-    cpdef list take_acked(self, starts, stops)
-    @cython.locals(run=SentRun, limit=cython.longlong, count=cython.longlong, done=cython.longlong)
+    cpdef list take_acked(self, list starts, list stops)
+    @cython.locals(
+        runs=list, lost=list, run=SentRun, limit=cython.longlong, count=cython.longlong, done=cython.longlong,
+    )
     cpdef list take_lost(self, long long below, double now, double delay, long long largest_acked)
-    cpdef oldest_time(self, long long below)
+    @cython.locals(run=SentRun)
+    cpdef double oldest_time(self, long long below) except? -1

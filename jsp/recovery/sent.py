@@ -5,8 +5,9 @@ One record covers a run of packets that left together and carry consecutive piec
 packets is one record, and one acknowledgement of it is one step. A run is split only where an acknowledgement or
 a loss cuts through it. A packet leaves here once: acknowledged, lost, or forgotten with its space.
 
-What the frames of a packet were for is kept as tokens `(owner, a, b)`; the owner hears `on_acked(a, b)` or
-`on_lost(a, b)`. In a run of several packets there is one token, for a range that the packets share out evenly.
+What the frames of a packet were for is kept in one of two ways. Nearly every packet carries a piece of something
+that is sent in order: its run has that range and its owner, and the packets share it out evenly. Everything else
+is a token `(owner, a, b)`, of a packet that is a run of its own. Owners hear `on_acked(a, b)` or `on_lost(a, b)`.
 Packets that ask for no acknowledgement are not kept.
 """
 
@@ -14,6 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Protocol
+
+NEVER = float("inf")
+_NEVER = NEVER
 
 
 class Owner(Protocol):
@@ -27,51 +31,92 @@ class Owner(Protocol):
 Token = tuple[Owner, Any, Any]
 
 
+class RangeOwner:
+    """Whoever sends something in order. A class of its own so that nearly every acknowledgement is a call in C."""
+
+    __slots__ = ()
+
+    def on_acked(self, start: int, stop: int) -> None:
+        """`start <= offset < stop` arrived."""
+        raise NotImplementedError
+
+    def on_lost(self, start: int, stop: int) -> None:
+        """`start <= offset < stop` did not arrive."""
+        raise NotImplementedError
+
+
 class SentRun:
-    """`count` packets from number `first` on.
+    """`count` packets from number `first` on; `make_run` makes one.
 
     Attributes:
         size: bytes of each packet but the last.
         total: bytes of all.
         time: when they left, seconds.
-        tokens: what they carry; one token when `count` is above 1.
-        step: how much of that token's range each packet carries (the last one: the rest).
+        owner, start, stop: what they carry a range of, or None.
+        step: how much of the range each packet carries (the last one: the rest).
+        tokens: what else they carry; none when `count` is above 1.
     """
 
-    __slots__ = ("count", "first", "size", "step", "time", "tokens", "total")
+    __slots__ = ("count", "first", "owner", "size", "start", "step", "stop", "time", "tokens", "total")
 
-    def __init__(
-        self, first: int, count: int, size: int, total: int, time: float, tokens: Sequence[Token], step: int = 0
-    ) -> None:
-        self.first = first
-        self.count = count
-        self.size = size
-        self.total = total
-        self.time = time
-        self.tokens = tokens
+    first: int
+    count: int
+    size: int
+    total: int
+    time: float
+    owner: RangeOwner | None
+    start: int
+    stop: int
+    step: int
+    tokens: Sequence[Token]
+
+    def carry(self, owner: RangeOwner, start: int, stop: int, step: int) -> None:
+        """These packets carry `start <= offset < stop` of `owner`, `step` each."""
+        self.owner = owner
+        self.start = start
+        self.stop = stop
         self.step = step
 
     def take(self, count: int) -> SentRun:
         """Split the first `count` packets off."""
-        owner, a, b = self.tokens[0]
-        cut = a + self.step * count
         total = self.size * count
-        front = SentRun(self.first, count, self.size, total, self.time, ((owner, a, cut),), self.step)
+        front = make_run(self.first, count, self.size, total, self.time)
+        if self.owner is not None:
+            cut = self.start + self.step * count
+            front.carry(self.owner, self.start, cut, self.step)
+            self.start = cut
         self.first += count
         self.count -= count
         self.total -= total
-        self.tokens = ((owner, cut, b),)
         return front
 
     def acked(self) -> None:
         """Tell the owners that these packets arrived."""
+        if self.owner is not None:
+            self.owner.on_acked(self.start, self.stop)
         for owner, a, b in self.tokens:
             owner.on_acked(a, b)
 
     def lost(self) -> None:
         """Tell the owners that these packets did not arrive."""
+        if self.owner is not None:
+            self.owner.on_lost(self.start, self.stop)
         for owner, a, b in self.tokens:
             owner.on_lost(a, b)
+
+
+def make_run(first: int, count: int, size: int, total: int, time: float, tokens: Sequence[Token] = ()) -> SentRun:
+    """A run without a range. (Not a constructor, which would take its numbers as objects.)"""
+    run = SentRun.__new__(SentRun)
+    run.first = first
+    run.count = count
+    run.size = size
+    run.total = total
+    run.time = time
+    run.owner = None
+    run.start = run.stop = run.step = 0
+    run.tokens = tokens
+    return run
 
 
 class SentLedger:
@@ -88,30 +133,37 @@ class SentLedger:
     def add(self, run: SentRun) -> None:
         self.runs.append(run)
 
-    def take_acked(self, starts: Sequence[int], stops: Sequence[int]) -> list[SentRun]:
+    def take_acked(self, starts: list[int], stops: list[int]) -> list[SentRun]:
         """Remove and return what the ranges (highest first, as an ACK lists them) acknowledge, in order."""
         runs = self.runs
         acked: list[SentRun] = []
         kept: list[SentRun] = []
         i = len(starts) - 1
+        start = starts[i]
+        stop = stops[i]
         largest = stops[0]
         done = 0
         while done < len(runs):
             run = runs[done]
             if run.first >= largest:
                 break
-            while stops[i] <= run.first:
+            while stop <= run.first:
                 i -= 1
-            # A gap, of which nothing is acknowledged up to starts[i], or what one range covers.
-            gap = starts[i] - run.first
+                start = starts[i]
+                stop = stops[i]
+            # A gap, of which nothing is acknowledged up to its start, or what one range covers.
+            gap = start - run.first
             taken = acked if gap <= 0 else kept
-            count = stops[i] - run.first if gap <= 0 else gap
+            count = stop - run.first if gap <= 0 else gap
             if count < run.count:
                 taken.append(run.take(count))
             else:
                 taken.append(run)
                 done += 1
-        runs[:done] = kept
+        if kept:
+            runs[:done] = kept
+        elif done:
+            del runs[:done]
         return acked
 
     def take_lost(self, below: int, now: float, delay: float, largest_acked: int) -> list[SentRun]:
@@ -131,11 +183,14 @@ class SentLedger:
             else:
                 lost.append(run)
                 done += 1
-        del runs[:done]
+        if done:
+            del runs[:done]
         return lost
 
-    def oldest_time(self, below: int) -> float | None:
-        """When the oldest packet numbered below `below` was sent, or None."""
-        if self.runs and self.runs[0].first < below:
-            return self.runs[0].time
-        return None
+    def oldest_time(self, below: int) -> float:
+        """When the oldest packet numbered below `below` was sent; `NEVER` when there is none."""
+        if self.runs:
+            run = self.runs[0]
+            if run.first < below:
+                return run.time
+        return _NEVER

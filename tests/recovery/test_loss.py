@@ -14,7 +14,7 @@ from jsp.errors import Code, ProtocolViolation
 from jsp.recovery.acks import NEVER
 from jsp.recovery.loss import PROBE_INTERVAL_MAX_S, PROBES, LossDetector, PacketSpace
 from jsp.recovery.newreno import NewReno
-from jsp.recovery.sent import SentRun
+from jsp.recovery.sent import RangeOwner, make_run
 from tests.profiles import examples
 from tests.wire.test_ranges import ranges_of
 
@@ -22,7 +22,7 @@ SIZE = 1200
 PEER_DELAY = 0.025
 
 
-class Story:
+class Story(RangeOwner):
     """One path with one space; packets carry their own number as their token.
 
     Attributes:
@@ -54,9 +54,9 @@ class Story:
         self.now = self.now if at is None else at
         first = space.next_number
         space.next_number += count
-        self.path.on_sent(
-            space, SentRun(first, count, SIZE, SIZE * count, self.now, ((self, first, first + count),), 1)
-        )
+        run = make_run(first, count, SIZE, SIZE * count, self.now)
+        run.carry(self, first, first + count, 1)
+        self.path.on_sent(space, run)
         self.update()
 
     def ack(self, *numbers: int, at: float | None = None, delay: float = 0.0, space: PacketSpace | None = None) -> int:
@@ -298,7 +298,7 @@ def test_probes_offer_the_two_oldest_packets() -> None:
 def test_a_ping_has_nothing_to_offer_and_does_not_count() -> None:
     story = confirmed()
     story.space.next_number += 1
-    story.path.on_sent(story.space, SentRun(1, 1, SIZE, SIZE, story.now, ()))
+    story.path.on_sent(story.space, make_run(1, 1, SIZE, SIZE, story.now))
     story.send(3)
     story.timeout()
     assert story.lost == [2, 3]

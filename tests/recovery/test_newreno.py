@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsp.recovery.newreno import NewReno, initial_window
+from jsp.recovery.newreno import NewReno
 from tests.profiles import examples
+from tests.recovery.acking import acked
 
 MTU = 1200
 
 
-@pytest.mark.parametrize(
-    ("datagram", "window"), [(1200, 12_000), (1472, 14_720), (1500, 14_720), (8000, 16_000), (65_507, 131_014)]
-)
-def test_rfc_9002_7_2_initial_window(datagram: int, window: int) -> None:
-    assert initial_window(datagram) == window
-    assert NewReno(datagram).window == window
-
-
 def full(controller: NewReno, size: int, sent: float) -> None:
     """An acknowledgement while the window is in use."""
-    controller.on_acked(size, sent, controller.window)
+    acked(controller, size, sent=sent)
 
 
 def test_slow_start_doubles_the_window_each_round_trip() -> None:
@@ -94,14 +86,14 @@ def test_persistent_congestion_starts_again_from_the_bottom() -> None:
 
 def test_rfc_9002_7_8_a_window_that_is_not_used_does_not_grow() -> None:
     c = NewReno(MTU)
-    c.on_acked(MTU, 0.0, c.window // 2 - 1)
+    acked(c, MTU, in_flight=c.window // 2 - 1)
     assert c.window == 12_000
-    c.on_acked(MTU, 0.0, c.window // 2)
+    acked(c, MTU, in_flight=c.window // 2)
     assert c.window == 12_000 + MTU
     c.on_congestion(1.0, 2.0)
     window = c.window
     for _ in range(1000):
-        c.on_acked(MTU, 3.0, window // 2 - 1)
+        acked(c, MTU, sent=3.0, in_flight=window // 2 - 1)
     assert c.window == window
 
 
@@ -129,7 +121,7 @@ def test_the_window_keeps_its_bounds_whatever_happens(events: list[tuple[str, in
         now += 0.1
         before = c.window
         if event == "ack":
-            c.on_acked(size, now - ago, c.window)
+            acked(c, size, sent=now - ago)
             assert before <= c.window <= before + max(size, MTU)
         elif event == "loss":
             c.on_congestion(now - ago, now)

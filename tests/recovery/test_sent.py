@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsp.recovery.sent import SentLedger, SentRun
+from jsp.recovery.sent import NEVER, RangeOwner, SentLedger, SentRun, make_run
 from tests.profiles import examples
 from tests.wire.test_ranges import ranges_of
 
 
-class Owner:
+class Owner(RangeOwner):
     """Hears what became of its frames."""
 
     def __init__(self) -> None:
@@ -40,8 +40,7 @@ class Packet:
 
 def pieces_of(run: SentRun) -> list[tuple[int, int]]:
     """The range of a run's token, shared out to its packets as the engine laid them out."""
-    _, a, b = run.tokens[0]
-    cuts = [a + run.step * i for i in range(run.count)] + [b]
+    cuts = [run.start + run.step * i for i in range(run.count)] + [run.stop]
     return list(pairwise(cuts))
 
 
@@ -70,7 +69,8 @@ class World:
         first = self.next_number = self.next_number + rng.choice((0, 0, 0, 1, 5))
         a = self.offset
         b = a + step * (count - 1) + rng.randint(1, step)
-        run = SentRun(first, count, size, size * (count - 1) + last, self.now, ((self.owner, a, b),), step)
+        run = make_run(first, count, size, size * (count - 1) + last, self.now)
+        run.carry(self.owner, a, b, step)
         self.ledger.add(run)
         for i, (piece, bytes_) in enumerate(zip(pieces_of(run), sizes_of(run), strict=True)):
             self.model[first + i] = Packet(bytes_, self.now, piece)
@@ -97,7 +97,7 @@ class World:
             expected.append(number)
         oldest = self.ledger.oldest_time(largest)
         under = [packet.time for number, packet in sorted(self.model.items()) if number < largest]
-        assert oldest == (under[0] if under else None)
+        assert oldest == (under[0] if under else NEVER)
         self._check_out(self.ledger.take_lost(below, self.now, delay, largest), expected)
 
     def _check_out(self, runs: list[SentRun], expected: list[int]) -> None:
@@ -109,7 +109,7 @@ class World:
             assert run.total == sum(packet.size for packet in packets)
             assert {packet.time for packet in packets} == {run.time}
             assert pieces_of(run) == [packet.piece for packet in packets]
-            assert run.tokens[0][0] is self.owner
+            assert run.owner is self.owner and run.tokens == ()
         self.gone += len(expected)
 
     def check(self) -> None:
@@ -141,7 +141,9 @@ def test_every_packet_leaves_exactly_once_with_what_it_carried(seed: int, steps:
 
 
 def run_of(first: int, count: int, owner: Owner, offset: int = 0, step: int = 10, time: float = 0.0) -> SentRun:
-    return SentRun(first, count, 100, 100 * count, time, ((owner, offset, offset + step * count),), step)
+    run = make_run(first, count, 100, 100 * count, time)
+    run.carry(owner, offset, offset + step * count, step)
+    return run
 
 
 def test_a_hole_in_a_train_splits_it_in_three() -> None:
@@ -159,14 +161,16 @@ def test_a_hole_in_a_train_splits_it_in_three() -> None:
 
 def test_the_last_packet_of_a_train_may_be_shorter() -> None:
     owner, ledger = Owner(), SentLedger()
-    ledger.add(SentRun(0, 3, 100, 230, 0.0, ((owner, 0, 23),), 10))
+    run = make_run(0, 3, 100, 230, 0.0)
+    run.carry(owner, 0, 23, 10)
+    ledger.add(run)
     assert [run.total for run in ledger.take_acked([2], [3])] == [30]
     assert [run.total for run in ledger.take_acked([0], [3])] == [200]
 
 
 def test_a_packet_of_many_frames_tells_each_owner() -> None:
     one, two, ledger = Owner(), Owner(), SentLedger()
-    ledger.add(SentRun(7, 1, 50, 50, 0.0, ((one, 1, 2), (two, 3, 4), (one, 5, 6))))
+    ledger.add(make_run(7, 1, 50, 50, 0.0, ((one, 1, 2), (two, 3, 4), (one, 5, 6))))
     (run,) = ledger.take_acked([0], [8])
     run.acked()
     assert (one.acked, two.acked) == ([(1, 2), (5, 6)], [(3, 4)])
@@ -191,4 +195,4 @@ def test_a_train_lost_by_time_goes_up_to_the_largest_acknowledged() -> None:
     assert ledger.take_lost(0, 1.9, 1.0, 8) == []
     assert [(run.first, run.count) for run in ledger.take_lost(0, 2.0, 1.0, 8)] == [(0, 8)]
     assert ledger.oldest_time(9) == 1.0
-    assert ledger.oldest_time(8) is None
+    assert ledger.oldest_time(8) == NEVER

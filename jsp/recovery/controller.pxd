@@ -1,0 +1,27 @@
+# C types of controller.py.
+cdef long long _MINIMUM
+
+
+cpdef long long initial_window(long long datagram_size) except? -1
+
+
+cdef class AckSample:
+    cdef public long long acked
+    cdef public long long fresh
+    cdef public long long in_flight
+    cdef public double now
+    cdef public double rtt
+
+
+cdef class Controller:
+    cdef public long long datagram
+    cdef public double recovery_start
+    cdef public bint slow_start
+    cdef public long long window
+
+    cpdef on_ack(self, AckSample sample)
+    cpdef on_congestion_event(self, double now)
+    cpdef on_congestion(self, double sent_time, double now)
+    cpdef on_persistent_congestion(self)
+    cpdef on_datagram_size(self, long long size)
+    cpdef long long minimum_window(self) except? -1

@@ -1,0 +1,86 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
+"""What a path asks of its congestion controller, and what it tells it (RFC 9002 section 7).
+
+A controller owns one number, `window`: how many bytes may be in flight on its path. It hears of bytes acknowledged
+and lost, once for each ACK, and never of packets or frames. docs/congestion-control.md says how to write one.
+"""
+
+from __future__ import annotations
+
+import math
+
+MINIMUM_DATAGRAMS = 2  # RFC 9002 section 7.2
+_MINIMUM = MINIMUM_DATAGRAMS
+
+
+class AckSample:
+    """What one ACK told of the path. One object serves for every ACK: take from it what is to be kept.
+
+    Attributes:
+        now: when the ACK arrived, seconds on the clock of `recovery_start`.
+        acked: bytes it acknowledged for the first time.
+        fresh: those of them that left after `Controller.recovery_start`; only they may open the window.
+        in_flight: bytes under way when it arrived, those included.
+        rtt: the round trip it measured, seconds; 0 when it measured none.
+    """
+
+    __slots__ = ("acked", "fresh", "in_flight", "now", "rtt")
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.acked = 0
+        self.fresh = 0
+        self.in_flight = 0
+        self.rtt = 0.0
+
+
+class Controller:
+    """Congestion control of one path. Subclasses say how `window` grows and shrinks; in plain Python, too.
+
+    Attributes:
+        window: bytes that may be in flight, a whole number.
+        slow_start: whether the window grows exponentially; the pacer then leaves it room to.
+        datagram: bytes of a full datagram on this path.
+        recovery_start: when the last congestion event was, seconds; what left before it is no news of the path.
+    """
+
+    __slots__ = ("datagram", "recovery_start", "slow_start", "window")
+
+    def __init__(self, datagram_size: int) -> None:
+        self.datagram = datagram_size
+        self.window = initial_window(datagram_size)
+        self.slow_start = True
+        self.recovery_start = -math.inf
+
+    def on_ack(self, sample: AckSample) -> None:
+        """An ACK brought news. What was lost, by the look of it, has been told before."""
+        raise NotImplementedError
+
+    def on_congestion_event(self, now: float) -> None:
+        """Something was lost or marked that left after the last event: once a round trip."""
+        raise NotImplementedError
+
+    def on_congestion(self, sent_time: float, now: float) -> None:
+        """Loss (or a CE mark) of packets the newest of which left at `sent_time` (RFC 9002 section 7.3.2)."""
+        if sent_time > self.recovery_start:
+            self.recovery_start = now
+            self.on_congestion_event(now)
+
+    def on_persistent_congestion(self) -> None:
+        """Everything was lost for several probe timeouts (RFC 9002 section 7.6)."""
+        self.window = self.minimum_window()
+        self.recovery_start = -math.inf
+
+    def on_datagram_size(self, size: int) -> None:
+        """The path's datagrams now carry `size` bytes."""
+        self.datagram = size
+        self.window = max(self.window, self.minimum_window())
+
+    def minimum_window(self) -> int:
+        """Bytes that the window never falls below."""
+        return _MINIMUM * self.datagram
+
+
+def initial_window(datagram_size: int) -> int:
+    """RFC 9002 section 7.2."""
+    return min(10 * datagram_size, max(14720, 2 * datagram_size))

@@ -1,0 +1,18 @@
+"""Acknowledgements made by hand, as controllers hear of them."""
+
+from __future__ import annotations
+
+from jsp.recovery.controller import AckSample, Controller
+
+
+def acked(
+    controller: Controller, size: int, *, sent: float = 0.0, now: float = 0.0, in_flight: int = -1, rtt: float = 0.0
+) -> None:
+    """`size` bytes that left at `sent` arrived; `in_flight` bytes were under way (-1: as many as the window allows)."""
+    sample = AckSample()
+    sample.now = now
+    sample.acked = size
+    sample.fresh = size if sent > controller.recovery_start else 0
+    sample.in_flight = controller.window if in_flight < 0 else in_flight
+    sample.rtt = rtt
+    controller.on_ack(sample)
