@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 CIPHERS = ("chacha20-poly1305", "aes-256-gcm")
 GROUPS = ("x25519mlkem768", "x25519mlkem1024", "x25519mlkem512", "x25519")
-CONGESTION = ("newreno",)
+CONGESTION = ("newreno", "cubic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Config:
     "Refuse `groups` without a post-quantum part."
     protocols: tuple[str, ...] = ("jsp/1",)
     "Application protocols, best first; the handshake settles one that both ends name."
-    congestion: str | Callable[[int], Any] = "newreno"
+    congestion: str | Callable[[int], Any] = "cubic"
     "Congestion controller of every path: a name, or a class of one's own (docs/congestion-control.md)."
     max_datagram_size: int | None = None
     "UDP payload of the largest datagram to send, 1,200 to 65,507. None: 1,200, which every path must carry."

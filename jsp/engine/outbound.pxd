@@ -36,7 +36,7 @@ cpdef _fill(ConnectionCore conn, Path path, Train train, double now, bint wants)
 cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now)
 @cython.locals(other=Path)
 cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
-@cython.locals(allowed=cython.longlong, budget=cython.longlong, recovery=LossDetector)
+@cython.locals(allowed=cython.longlong, recovery=LossDetector)
 cpdef long long _allowance(ConnectionCore conn, Path path, double now) except? -1
 cpdef Transmit _path_probe(ConnectionCore conn, Path path, double now)
 cpdef Transmit _challenge(ConnectionCore conn, Path path, Challenge challenge, double now)

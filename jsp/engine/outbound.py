@@ -15,7 +15,7 @@ from jsp.crypto.protection import LongKeys
 from jsp.engine import establish
 from jsp.engine.keying import HandshakeLevel
 from jsp.engine.path import Challenge, Path
-from jsp.engine.timers import PACING, PATH
+from jsp.engine.timers import NEVER, PACING, PATH
 from jsp.engine.traffic import Transmit
 from jsp.recovery.sent import Token, make_run
 from jsp.wire.buffer import Writer
@@ -158,6 +158,8 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     recovery = path.recovery
     wants = conn.has_frames() or bool(conn.scheduler)
     ack_due = space.acks.deadline <= now
+    if not wants:
+        recovery.on_app_limited()
     if not (wants or ack_due or space.probes):
         return None
     limit = _allowance(conn, path, now) if wants or space.probes else 0
@@ -247,15 +249,10 @@ def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -
 def _allowance(conn: ConnectionCore, path: Path, now: float) -> int:
     """Bytes that congestion control, the pacer and the amplification limit allow at `now`."""
     recovery = path.recovery
-    allowed = min(recovery.available(), path.amplification_left())
-    if allowed < path.mtu:
-        return allowed
-    controller = recovery.controller
-    recovery.pacer.update(controller.window, recovery.rtt.smoothed, controller.slow_start, path.mtu)
-    budget = recovery.pacer.budget(now)
-    if budget < path.mtu:
-        conn.timers.deadlines[PACING] = recovery.pacer.ready_at(path.mtu)
-    return min(allowed, budget)
+    allowed = recovery.allowance(path.mtu, now)
+    if recovery.pacing_at < NEVER:
+        conn.timers.deadlines[PACING] = recovery.pacing_at
+    return min(allowed, path.amplification_left())
 
 
 # --- path validation -------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jsp.recovery.controller import Controller
+from jsp.recovery.cubic import Cubic
 from jsp.recovery.newreno import NewReno
 
-CONTROLLERS: dict[str, Callable[[int], Controller]] = {"newreno": NewReno}
+CONTROLLERS: dict[str, Callable[[int], Controller]] = {"newreno": NewReno, "cubic": Cubic}
 
 
 def make_controller(choice: str | Callable[[int], Controller], datagram_size: int) -> Controller:

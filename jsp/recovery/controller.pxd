@@ -7,9 +7,16 @@ cpdef long long initial_window(long long datagram_size) except? -1
 
 cdef class AckSample:
     cdef public long long acked
+    cdef public bint app_limited
+    cdef public long long delivered
     cdef public long long fresh
     cdef public long long in_flight
+    cdef public long long lost
+    cdef public long long lost_since
     cdef public double now
+    cdef public long long prior_delivered
+    cdef public long long prior_in_flight
+    cdef public double rate
     cdef public double rtt
 
 

@@ -22,9 +22,19 @@ class AckSample:
         fresh: those of them that left after `Controller.recovery_start`; only they may open the window.
         in_flight: bytes under way when it arrived, those included.
         rtt: the round trip it measured, seconds; 0 when it measured none.
+        lost: bytes that count as lost since the ACK before.
+        rate: bytes a second that the path delivered while the newest packet acknowledged was under way; 0: unknown.
+        app_limited: that packet left when there was too little to send, so `rate` may be less than the path can do.
+        delivered, prior_delivered: bytes acknowledged in all, now and when that packet left. A round trip is over when
+            `prior_delivered` reaches what `delivered` was at its beginning.
+        prior_in_flight: bytes under way when that packet had left.
+        lost_since: bytes lost since then.
     """
 
-    __slots__ = ("acked", "fresh", "in_flight", "now", "rtt")
+    __slots__ = (
+        "acked", "app_limited", "delivered", "fresh", "in_flight", "lost", "lost_since", "now", "prior_delivered",
+        "prior_in_flight", "rate", "rtt",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -32,6 +42,13 @@ class AckSample:
         self.fresh = 0
         self.in_flight = 0
         self.rtt = 0.0
+        self.lost = 0
+        self.rate = 0.0
+        self.app_limited = False
+        self.delivered = 0
+        self.prior_delivered = 0
+        self.prior_in_flight = 0
+        self.lost_since = 0
 
 
 class Controller:

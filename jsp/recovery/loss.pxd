@@ -3,6 +3,7 @@ import cython
 from jsp.recovery.acks cimport AckTracker
 from jsp.recovery.controller cimport AckSample, Controller
 from jsp.recovery.pacer cimport Pacer
+from jsp.recovery.rate cimport DeliveryRate
 from jsp.recovery.rtt cimport RttEstimator
 from jsp.recovery.sent cimport SentLedger, SentRun
 
@@ -42,13 +43,18 @@ cdef class LossDetector:
     cdef public long long in_flight
     cdef public long long packets_lost
     cdef public Pacer pacer
+    cdef public double pacing_at
     cdef public double peer_max_ack_delay
     cdef public long long pto_count
+    cdef public DeliveryRate rate
     cdef public RttEstimator rtt
     cdef public list spaces
 
     cpdef on_sent(self, PacketSpace space, SentRun run)
     cpdef long long available(self) except? -1
+    @cython.locals(allowed=cython.longlong, budget=cython.longlong, controller=Controller)
+    cpdef long long allowance(self, long long datagram, double now) except? -1
+    cpdef on_app_limited(self)
     @cython.locals(
         largest=cython.longlong, total=cython.longlong, fresh=cython.longlong, acked=list, newest=SentRun, run=SentRun,
         held=cython.double, collapsed=cython.bint, sample=AckSample, controller=Controller,

@@ -16,6 +16,7 @@ from jsp.errors import Code, ProtocolViolation
 from jsp.recovery.acks import NEVER, AckTracker
 from jsp.recovery.controller import AckSample, Controller
 from jsp.recovery.pacer import Pacer
+from jsp.recovery.rate import DeliveryRate
 from jsp.recovery.rtt import RttEstimator
 from jsp.recovery.sent import SentLedger, SentRun
 
@@ -89,17 +90,19 @@ class LossDetector:
         deadline: when `on_timeout` wants to be called.
         peer_max_ack_delay: seconds the peer may hold an ACK back.
         packets_lost: how many in all.
+        pacing_at: when the pacer lets the next datagram go, as of the last `allowance`; `NEVER`: it does not hold it.
     """
 
     __slots__ = (
         "_anti_deadlock", "_sample", "_sampled_at", "controller", "deadline", "handshake_done", "in_flight",
-        "packets_lost", "pacer", "peer_max_ack_delay", "pto_count", "rtt", "spaces",
+        "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate", "rtt", "spaces",
     )  # fmt: skip
 
     def __init__(self, controller: Controller) -> None:
         self.rtt = RttEstimator()
         self.controller = controller
         self.pacer = Pacer()
+        self.rate = DeliveryRate()
         self.spaces: list[PacketSpace] = []
         self.in_flight = 0
         self.pto_count = 0
@@ -107,6 +110,7 @@ class LossDetector:
         self.peer_max_ack_delay = 0.0
         self.handshake_done = False
         self.packets_lost = 0
+        self.pacing_at = NEVER
         self._anti_deadlock = NEVER
         self._sample = AckSample()
         self._sampled_at = 0.0
@@ -116,6 +120,7 @@ class LossDetector:
     def on_sent(self, space: PacketSpace, run: SentRun) -> None:
         """Packets that ask for an acknowledgement left."""
         space.sent.add(run)
+        self.rate.on_sent(run, self.in_flight)
         space.in_flight += run.total
         space.last_eliciting = run.time
         self.in_flight += run.total
@@ -124,6 +129,24 @@ class LossDetector:
     def available(self) -> int:
         """Bytes the congestion window still allows."""
         return self.controller.window - self.in_flight
+
+    def allowance(self, datagram: int, now: float) -> int:
+        """Bytes that may leave at `now`; when that is less than a `datagram`, more may at `pacing_at`."""
+        allowed = self.controller.window - self.in_flight
+        self.pacing_at = NEVER
+        if allowed < datagram:
+            return allowed
+        controller = self.controller
+        self.pacer.update(controller.window, self.rtt.smoothed, controller.slow_start, datagram)
+        budget = self.pacer.budget(now)
+        if budget < datagram:
+            self.pacing_at = self.pacer.ready_at(datagram)
+        return min(allowed, budget)
+
+    def on_app_limited(self) -> None:
+        """There is nothing to send; while the window has room, what is measured is not what the path can do."""
+        if self.available() > 0:
+            self.rate.on_app_limited(self.in_flight)
 
     # --- acknowledgements ----------------------------------------------------------------------------------
 
@@ -152,6 +175,7 @@ class LossDetector:
             self.rtt.update(max(now - newest.time, 0.0), held)
             sample.rtt = self.rtt.latest
         sample.in_flight = self.in_flight
+        sample.lost = -self.rate.lost
         if not space.sticky_backoff:
             self.pto_count = 0
         collapsed = self._detect_lost(space, now, starts, stops)
@@ -161,11 +185,13 @@ class LossDetector:
             total += run.total
             if run.time > controller.recovery_start:
                 fresh += run.total
-            run.acked()
+            run.tell_acked()
         space.in_flight -= total
         self.in_flight -= total
         sample.acked = total
         sample.fresh = 0 if collapsed else fresh
+        sample.lost += self.rate.lost
+        self.rate.on_acked(newest, sample, self.rtt.minimum)
         controller.on_ack(sample)
         return total
 
@@ -183,9 +209,10 @@ class LossDetector:
         for run in lost:
             total += run.total
             self.packets_lost += run.count
-            run.lost()
+            run.tell_lost()
         space.in_flight -= total
         self.in_flight -= total
+        self.rate.lost += total
         self.controller.on_congestion(lost[-1].time, now)
         if not self.rtt.sampled or not self._persistent(lost, starts or [], stops or []):
             return False
@@ -271,7 +298,7 @@ class LossDetector:
             if run.count > left and run.owner is not None:
                 run.owner.on_lost(run.start, run.start + run.step * left)
             else:
-                run.lost()
+                run.tell_lost()
             left -= run.count
             if left <= 0:
                 return

@@ -10,8 +10,14 @@ cdef class RangeOwner:
 
 
 cdef class SentRun:
+    cdef public bint app_limited
     cdef public long long count
+    cdef public long long delivered
+    cdef public double delivered_time
     cdef public long long first
+    cdef public double first_sent
+    cdef public long long in_flight
+    cdef public long long lost
     cdef public RangeOwner owner
     cdef public long long size
     cdef public long long start
@@ -24,8 +30,8 @@ cdef class SentRun:
     cpdef carry(self, RangeOwner owner, long long start, long long stop, long long step)
     @cython.locals(cut=cython.longlong, total=cython.longlong, front=SentRun)
     cpdef SentRun take(self, long long count)
-    cpdef acked(self)
-    cpdef lost(self)
+    cpdef tell_acked(self)
+    cpdef tell_lost(self)
 
 
 @cython.locals(run=SentRun)

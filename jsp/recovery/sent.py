@@ -55,9 +55,13 @@ class SentRun:
         owner, start, stop: what they carry a range of, or None.
         step: how much of the range each packet carries (the last one: the rest).
         tokens: what else they carry; none when `count` is above 1.
+        app_limited, delivered, delivered_time, first_sent, in_flight, lost: what `DeliveryRate` remembers.
     """
 
-    __slots__ = ("count", "first", "owner", "size", "start", "step", "stop", "time", "tokens", "total")
+    __slots__ = (
+        "app_limited", "count", "delivered", "delivered_time", "first", "first_sent", "in_flight", "lost", "owner",
+        "size", "start", "step", "stop", "time", "tokens", "total",
+    )  # fmt: skip
 
     first: int
     count: int
@@ -69,6 +73,12 @@ class SentRun:
     stop: int
     step: int
     tokens: Sequence[Token]
+    app_limited: bool
+    delivered: int
+    delivered_time: float
+    first_sent: float
+    in_flight: int
+    lost: int
 
     def carry(self, owner: RangeOwner, start: int, stop: int, step: int) -> None:
         """These packets carry `start <= offset < stop` of `owner`, `step` each."""
@@ -81,6 +91,12 @@ class SentRun:
         """Split the first `count` packets off."""
         total = self.size * count
         front = make_run(self.first, count, self.size, total, self.time)
+        front.app_limited = self.app_limited
+        front.delivered = self.delivered
+        front.delivered_time = self.delivered_time
+        front.first_sent = self.first_sent
+        front.in_flight = self.in_flight
+        front.lost = self.lost
         if self.owner is not None:
             cut = self.start + self.step * count
             front.carry(self.owner, self.start, cut, self.step)
@@ -90,14 +106,14 @@ class SentRun:
         self.total -= total
         return front
 
-    def acked(self) -> None:
+    def tell_acked(self) -> None:
         """Tell the owners that these packets arrived."""
         if self.owner is not None:
             self.owner.on_acked(self.start, self.stop)
         for owner, a, b in self.tokens:
             owner.on_acked(a, b)
 
-    def lost(self) -> None:
+    def tell_lost(self) -> None:
         """Tell the owners that these packets did not arrive."""
         if self.owner is not None:
             self.owner.on_lost(self.start, self.stop)
@@ -116,6 +132,9 @@ def make_run(first: int, count: int, size: int, total: int, time: float, tokens:
     run.owner = None
     run.start = run.stop = run.step = 0
     run.tokens = tokens
+    run.app_limited = False
+    run.delivered = run.in_flight = run.lost = 0
+    run.delivered_time = run.first_sent = time
     return run
 
 

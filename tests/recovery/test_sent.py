@@ -150,11 +150,11 @@ def test_a_hole_in_a_train_splits_it_in_three() -> None:
     owner, ledger = Owner(), SentLedger()
     ledger.add(run_of(0, 10, owner))
     for run in ledger.take_acked([6, 0], [10, 4]):
-        run.acked()
+        run.tell_acked()
     assert owner.acked == [(0, 40), (60, 100)]
     assert [(run.first, run.count, run.total) for run in ledger.runs] == [(4, 2, 200)]
     for run in ledger.take_lost(10, 0.0, 1.0, 12):
-        run.lost()
+        run.tell_lost()
     assert owner.lost == [(40, 60)]
     assert not ledger
 
@@ -172,9 +172,9 @@ def test_a_packet_of_many_frames_tells_each_owner() -> None:
     one, two, ledger = Owner(), Owner(), SentLedger()
     ledger.add(make_run(7, 1, 50, 50, 0.0, ((one, 1, 2), (two, 3, 4), (one, 5, 6))))
     (run,) = ledger.take_acked([0], [8])
-    run.acked()
+    run.tell_acked()
     assert (one.acked, two.acked) == ([(1, 2), (5, 6)], [(3, 4)])
-    run.lost()
+    run.tell_lost()
     assert (one.lost, two.lost) == ([(1, 2), (5, 6)], [(3, 4)])
 
 

@@ -1,0 +1,34 @@
+# C types of cubic.py.
+import cython
+from jsp.recovery.controller cimport AckSample, Controller
+from jsp.recovery.hystart cimport HyStart
+
+cdef double _C
+cdef double _BETA
+cdef double _ALPHA
+cdef double _GROWTH_MAX
+
+
+cdef class Cubic(Controller):
+    cdef double _epoch
+    cdef double _fraction
+    cdef HyStart _hystart
+    cdef double _k
+    cdef double _last
+    cdef double _prior
+    cdef double _rtt
+    cdef double _threshold
+    cdef double _w_est
+    cdef double _w_max
+
+    @cython.locals(since=cython.double)
+    cpdef on_ack(self, AckSample sample)
+    cpdef _leave_slow_start(self)
+    @cython.locals(window=cython.double, t=cython.double, target=cython.double)
+    cpdef _avoid(self, long long acked, double now)
+    @cython.locals(away=cython.double)
+    cpdef double window_at(self, double t) except? -1
+    @cython.locals(window=cython.longlong)
+    cpdef on_congestion_event(self, double now)
+    cpdef on_persistent_congestion(self)
+    cpdef _start_stage(self)

@@ -1,0 +1,112 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
+"""CUBIC (RFC 9438) that leaves slow start by HyStart++ (RFC 9406).
+
+After a loss the window grows along a cubic curve of the time since: fast back towards where the loss was, slowly
+past it, then fast again; never slower than Reno would. The RFC counts segments, this module bytes.
+"""
+
+from __future__ import annotations
+
+import math
+
+from jsp.recovery.controller import AckSample, Controller
+from jsp.recovery.hystart import HyStart
+
+C = 0.4  # datagrams a second cubed
+BETA = 0.7
+_C = C
+_BETA = BETA
+# RFC 9438 4.3: what lets a Reno window that falls to BETA be as large as one that falls to a half, on average.
+_ALPHA = 3 * (1 - BETA) / (1 + BETA)
+_GROWTH_MAX = 1.5  # of the window, a round trip: section 4.2
+
+
+class Cubic(Controller):
+    """The names of section 4.1.2: `_k` (seconds), `_w_max`, `_w_est`, `_prior` (cwnd_prior), in bytes."""
+
+    __slots__ = (
+        "_epoch", "_fraction", "_hystart", "_k", "_last", "_prior", "_rtt", "_threshold", "_w_est", "_w_max",
+    )  # fmt: skip
+
+    def __init__(self, datagram_size: int) -> None:
+        super().__init__(datagram_size)
+        self._hystart: HyStart | None = HyStart()
+        self._threshold = math.inf
+        self._w_max = 0.0
+        self._w_est = 0.0
+        self._k = 0.0
+        self._prior = 0.0
+        # When the present congestion avoidance stage began; the time of ACKs that had no say is taken out of it.
+        self._epoch = -1.0
+        self._last = 0.0
+        self._rtt = 0.0
+        self._fraction = 0.0
+
+    def on_ack(self, sample: AckSample) -> None:
+        since = sample.now - self._last
+        self._last = sample.now
+        if sample.rtt > 0:
+            self._rtt = sample.rtt
+        if self._hystart is not None and self._hystart.on_ack(sample.rtt, sample.prior_delivered, sample.delivered):
+            self._leave_slow_start()
+        if sample.in_flight < self.window // 2:
+            # RFC 9438 5.8: an underused window says nothing about the path, and such time does not count.
+            if self._epoch >= 0:
+                self._epoch += since
+        elif sample.fresh:
+            if self.slow_start:
+                self.window += sample.fresh if self._hystart is None else self._hystart.growth(sample.fresh)
+                self.slow_start = self.window < self._threshold
+            else:
+                self._avoid(sample.fresh, sample.now)
+
+    def _leave_slow_start(self) -> None:
+        """HyStart++ saw the queue grow (RFC 9438 section 4.10)."""
+        self._hystart = None
+        self._threshold = self._w_max = self._prior = self.window
+        self._k = 0.0
+        self.slow_start = False
+
+    def _avoid(self, acked: int, now: float) -> None:
+        """Congestion avoidance: Figure 1 and section 4.3."""
+        window = self.window + self._fraction
+        if self._epoch < 0:
+            self._epoch = now
+            self._w_est = window
+        t = now - self._epoch
+        self._w_est += (_ALPHA if self._w_est < self._prior else 1.0) * self.datagram * acked / window
+        if self.window_at(t) < self._w_est:
+            window = max(window, self._w_est)
+        else:
+            target = max(window, min(self.window_at(t + self._rtt), _GROWTH_MAX * window))
+            window += (target - window) * acked / window
+        self.window = int(window)
+        self._fraction = window - self.window
+
+    def window_at(self, t: float) -> float:
+        """W_cubic(t): bytes, `t` seconds into congestion avoidance."""
+        away = t - self._k
+        return _C * self.datagram * away * away * away + self._w_max
+
+    def on_congestion_event(self, now: float) -> None:
+        self._hystart = None
+        window = self.window
+        # Section 4.7: whoever is met below its last maximum makes room for newcomers.
+        self._w_max = window * (1 + _BETA) / 2 if window < self._w_max else window
+        self._prior = window
+        self.window = max(int(window * _BETA), self.minimum_window())
+        self._threshold = self.window
+        self._start_stage()
+
+    def on_persistent_congestion(self) -> None:
+        Controller.on_persistent_congestion(self)  # super() needs a cell that compiled methods have not
+        self.slow_start = self.window < self._threshold
+        self._epoch = -1.0
+        self._fraction = 0.0
+
+    def _start_stage(self) -> None:
+        self.slow_start = False
+        self._epoch = -1.0
+        self._fraction = 0.0
+        # Section 4.2: the time the curve takes from this window back to `_w_max`.
+        self._k = (max(0.0, self._w_max - self.window) / (_C * self.datagram)) ** (1 / 3)

@@ -1,0 +1,88 @@
+"""HyStart++ against RFC 9406 section 4.2, round by round."""
+
+from __future__ import annotations
+
+import pytest
+
+from jsp.recovery.hystart import CSS_ROUNDS, SAMPLES, HyStart
+
+
+class Rounds:
+    """Plays round trips: each ACK tells 1,000 bytes, and a round has `SAMPLES` ACKs unless said otherwise."""
+
+    def __init__(self) -> None:
+        self.hystart = HyStart()
+        self.delivered = 0
+
+    def play(self, *rtts: float) -> bool:
+        """One round with these round trips; whether slow start is over."""
+        begin = self.delivered
+        over = False
+        for rtt in rtts:
+            self.delivered += 1000
+            over = over or self.hystart.on_ack(rtt, begin, self.delivered)
+        return over
+
+    def play_even(self, rtt: float) -> bool:
+        return self.play(*[rtt] * SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "begins"),
+    [
+        (0.016, 0.0199, False),  # least threshold: 4 ms
+        (0.016, 0.0201, True),
+        (0.08, 0.0899, False),  # an eighth
+        (0.08, 0.0901, True),
+        (0.4, 0.4159, False),  # at most 16 ms
+        (0.4, 0.4161, True),
+    ],
+)
+def test_a_longer_round_trip_begins_conservative_slow_start(before: float, now: float, begins: bool) -> None:
+    rounds = Rounds()
+    rounds.play_even(before)
+    assert not rounds.play_even(now)
+    assert rounds.hystart.conservative is begins
+    assert rounds.hystart.growth(4000) == (1000 if begins else 4000)
+
+
+def test_fewer_than_eight_samples_say_nothing() -> None:
+    rounds = Rounds()
+    rounds.play_even(0.05)
+    rounds.play(*[0.1] * (SAMPLES - 1))
+    assert not rounds.hystart.conservative
+    # ACKs without a round trip are no samples.
+    rounds = Rounds()
+    rounds.play_even(0.05)
+    rounds.play(*[0.1] * (SAMPLES - 1), 0.0, 0.0)
+    assert not rounds.hystart.conservative
+
+
+def test_the_shortest_of_a_round_is_what_counts() -> None:
+    rounds = Rounds()
+    rounds.play_even(0.05)
+    rounds.play(*[0.1] * (SAMPLES - 1), 0.05)
+    assert not rounds.hystart.conservative
+
+
+def test_five_conservative_rounds_end_slow_start() -> None:
+    rounds = Rounds()
+    rounds.play_even(0.05)
+    rounds.play_even(0.07)
+    for _ in range(CSS_ROUNDS - 1):
+        assert not rounds.play_even(0.08)
+    assert rounds.play_even(0.08)
+
+
+def test_a_delay_that_passes_resumes_slow_start() -> None:
+    rounds = Rounds()
+    rounds.play_even(0.05)
+    rounds.play_even(0.07)
+    assert rounds.hystart.conservative
+    assert not rounds.play_even(0.06)
+    assert not rounds.hystart.conservative
+    # It counts from the beginning when the queue grows again.
+    rounds.play_even(0.07)
+    for _ in range(CSS_ROUNDS - 1):
+        assert not rounds.play_even(0.08)
+    assert rounds.play_even(0.08)
