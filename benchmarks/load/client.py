@@ -20,7 +20,7 @@ from gevent.pool import Pool
 import jsp
 from benchmarks.process import SERVER_CORE
 from jsp.crypto import suites
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.net.client import as_address
 from jsp.net.connection import Connection
 from jsp.net.endpoint import Endpoint

@@ -34,7 +34,7 @@ import gevent
 
 import jsp
 from jsp.compiled import is_compiled
-from jsp.crypto.handshake import Presented
+from jsp.crypto.credentials import Presented
 from jsp.crypto.provider import chosen
 from jsp.errors import ProtocolViolation
 from jsp.net.interrupts import orderly_interrupts

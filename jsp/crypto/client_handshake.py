@@ -1,42 +1,50 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The client's side of the handshake (spec section 5), in the order of the messages."""
 
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import ClassVar
 
+import jsp.crypto.kdf as kdf
+import jsp.wire.hello as hello
 from jsp.crypto import kem
-from jsp.crypto.handshake import (
-    RECEIVE,
-    SEND,
-    Credentials,
-    Handshake,
-    Moves,
-    Secret,
-    Step,
-)
+from jsp.crypto.credentials import Credentials
+from jsp.crypto.handshake import RECEIVE, SEND, Handshake, Moves, Secret
 from jsp.crypto.identity import CLIENT_LABEL, SERVER_LABEL, SIGNATURE_NAMES
-from jsp.crypto.kdf import access_mac, finished_mac
 from jsp.crypto.kem import Entropy
+from jsp.crypto.steps import Step
 from jsp.errors import Code, ProtocolViolation
-from jsp.wire import hello
 from jsp.wire.frames import APPLICATION, HANDSHAKE, INITIAL
+from jsp.wire.messages import ClientHello
 from jsp.wire.packet import VERSION_1, VERSIONS
+
+# Looking a member up in its class costs more than a comparison of it.
+_COMPLETE = Step.COMPLETE
+_WAIT_FINISHED = Step.WAIT_FINISHED
+_WAIT_IDENTITY = Step.WAIT_IDENTITY
+_WAIT_PARAMS = Step.WAIT_PARAMS
+_WAIT_PROOF = Step.WAIT_PROOF
+_WAIT_REQUEST = Step.WAIT_REQUEST
+_WAIT_SERVER_HELLO = Step.WAIT_SERVER_HELLO
+
+_MOVES: Moves = {
+    (Step.WAIT_SERVER_HELLO, INITIAL, hello.HELLO_RETRY): "_consume_hello_retry",
+    (Step.WAIT_SERVER_HELLO, INITIAL, hello.SERVER_HELLO): "_consume_server_hello",
+    (Step.WAIT_PARAMS, HANDSHAKE, hello.ENCRYPTED_PARAMS): "_consume_params",
+    (Step.WAIT_REQUEST, HANDSHAKE, hello.IDENTITY_REQUEST): "_consume_request",
+    (Step.WAIT_REQUEST, HANDSHAKE, hello.IDENTITY): "_consume_identity",
+    (Step.WAIT_IDENTITY, HANDSHAKE, hello.IDENTITY): "_consume_identity",
+    (Step.WAIT_PROOF, HANDSHAKE, hello.IDENTITY_PROOF): "_consume_proof",
+    (Step.WAIT_FINISHED, HANDSHAKE, hello.FINISHED): "_consume_finished",
+}
 
 
 class ClientHandshake(Handshake):
     """Make it, call `start`, feed it, and `accept` the server it presents."""
 
-    _moves: ClassVar[Moves] = {
-        (Step.WAIT_SERVER_HELLO, INITIAL, hello.HELLO_RETRY): "_consume_hello_retry",
-        (Step.WAIT_SERVER_HELLO, INITIAL, hello.SERVER_HELLO): "_consume_server_hello",
-        (Step.WAIT_PARAMS, HANDSHAKE, hello.ENCRYPTED_PARAMS): "_consume_params",
-        (Step.WAIT_REQUEST, HANDSHAKE, hello.IDENTITY_REQUEST): "_consume_request",
-        (Step.WAIT_REQUEST, HANDSHAKE, hello.IDENTITY): "_consume_identity",
-        (Step.WAIT_IDENTITY, HANDSHAKE, hello.IDENTITY): "_consume_identity",
-        (Step.WAIT_PROOF, HANDSHAKE, hello.IDENTITY_PROOF): "_consume_proof",
-        (Step.WAIT_FINISHED, HANDSHAKE, hello.FINISHED): "_consume_finished",
-    }
+    __slots__ = ("_hello", "_params", "_random", "_request_flags", "_retried", "_share", "_time_ms")
+
+    _moves = _MOVES
 
     def __init__(
         self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes, params: bytes, time_ms: int,
@@ -74,7 +82,7 @@ class ClientHandshake(Handshake):
         c = self._credentials
         self._share = kem.KeyShare(group, self._entropy)
         self._hello = hello.encode_client_hello(
-            hello.ClientHello(
+            ClientHello(
                 random=self._random,
                 versions=VERSIONS,
                 suites=c.suites,
@@ -89,7 +97,7 @@ class ClientHandshake(Handshake):
             )
         )
         self._send(INITIAL, self._hello)
-        self.step = Step.WAIT_SERVER_HELLO
+        self.step = _WAIT_SERVER_HELLO
 
     def _consume_hello_retry(self, message: bytes) -> None:
         group = hello.parse_hello_retry(message)
@@ -115,7 +123,7 @@ class ClientHandshake(Handshake):
         self._derive_handshake(shared)
         self.secrets.append(Secret(HANDSHAKE, RECEIVE, self._server_secret))
         self.secrets.append(Secret(HANDSHAKE, SEND, self._client_secret))
-        self.step = Step.WAIT_PARAMS
+        self.step = _WAIT_PARAMS
 
     def _consume_params(self, message: bytes) -> None:
         m = hello.parse_encrypted_params(message)
@@ -128,7 +136,7 @@ class ClientHandshake(Handshake):
         self.protocol = m.protocol
         self.peer_params = m.params
         self._transcript.add(message)
-        self.step = Step.WAIT_REQUEST
+        self.step = _WAIT_REQUEST
 
     def _consume_request(self, message: bytes) -> None:
         self._request_flags, signatures = hello.parse_identity_request(message)
@@ -136,21 +144,21 @@ class ClientHandshake(Handshake):
         if identity is not None and not set(identity.public.algorithms) <= set(signatures):
             raise ProtocolViolation(Code.ILLEGAL_PARAMETER, "the server cannot verify our kind of identity")
         self._transcript.add(message)
-        self.step = Step.WAIT_IDENTITY
+        self.step = _WAIT_IDENTITY
 
     def _consume_identity(self, message: bytes) -> None:
         self._take_identity(message)
-        self.step = Step.WAIT_PROOF
+        self.step = _WAIT_PROOF
 
     def _consume_proof(self, message: bytes) -> None:
         self._verify_proof(SERVER_LABEL, message)
         self._present()
 
     def _accepted(self) -> None:
-        self.step = Step.WAIT_FINISHED
+        self.step = _WAIT_FINISHED
 
     def _consume_finished(self, message: bytes) -> None:
-        mac = finished_mac(self._server_secret, self._transcript.digest())
+        mac = kdf.finished_mac(self._server_secret, self._transcript.digest())
         if not compare_digest(mac, hello.parse_finished(message)):
             raise ProtocolViolation(Code.DECRYPT, "the server's Finished does not verify")
         self._transcript.add(message)
@@ -158,13 +166,13 @@ class ClientHandshake(Handshake):
         self._send_flight()
         self.secrets.append(Secret(APPLICATION, RECEIVE, server))
         self.secrets.append(Secret(APPLICATION, SEND, client))
-        self.step = Step.COMPLETE
+        self.step = _COMPLETE
 
     def _send_flight(self) -> None:
         c = self._credentials
         flags = self._request_flags
         if flags >= 0 and flags & hello.REQUEST_ACCESS and c.access_key is not None:
-            proof = access_mac(c.access_key, self._transcript.digest())
+            proof = kdf.access_mac(c.access_key, self._transcript.digest())
             self._send(HANDSHAKE, hello.encode_blob(hello.ACCESS_PROOF, proof))
         if flags >= 0 and c.identity is not None:
             self._send(HANDSHAKE, hello.encode_blob(hello.IDENTITY, c.identity.public.blob))
@@ -172,5 +180,5 @@ class ClientHandshake(Handshake):
             self._send(HANDSHAKE, hello.encode_blob(hello.IDENTITY_PROOF, proof))
         elif flags >= 0 and flags & hello.REQUEST_REQUIRED:
             raise ProtocolViolation(Code.IDENTITY_REQUIRED, "the server wants to know who we are")
-        mac = finished_mac(self._client_secret, self._transcript.digest())
+        mac = kdf.finished_mac(self._client_secret, self._transcript.digest())
         self._send(HANDSHAKE, hello.frame_message(hello.FINISHED, mac))

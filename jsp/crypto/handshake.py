@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """What both sides of the handshake share (spec section 5): steps, the table of moves, transcript, key schedule.
 
 The message flow is TLS 1.3's shape with raw public keys:
@@ -19,18 +20,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
-from jsp.crypto import kem, suites
+import jsp.wire.hello as hello
+from jsp.crypto import kem
+from jsp.crypto.credentials import Credentials, Presented
 from jsp.crypto.guard import check_fork
-from jsp.crypto.identity import SIGNATURE_NAMES, Identity, PeerId, PublicIdentity
+from jsp.crypto.identity import SIGNATURE_NAMES, PublicIdentity
 from jsp.crypto.kdf import KeySchedule, Transcript
 from jsp.crypto.kem import Entropy
+from jsp.crypto.steps import Step
 from jsp.errors import BadPacket, Code, ProtocolViolation
-from jsp.wire import hello
 from jsp.wire.frames import INITIAL
 from jsp.wire.packet import VERSION_1
 from jsp.wire.tlv import UnknownCritical
@@ -41,79 +42,29 @@ _SYNTHETIC_HASH = 0xFE
 SEND = 0
 RECEIVE = 1
 
-
-class Step(Enum):
-    """Where a machine stands: what it waits for."""
-
-    # Members are single, and looked up for every message: no Python call for that.
-    __hash__ = object.__hash__
-
-    START = auto()
-    WAIT_CLIENT_HELLO = auto()
-    WAIT_SERVER_HELLO = auto()
-    WAIT_PARAMS = auto()
-    WAIT_REQUEST = auto()
-    WAIT_IDENTITY = auto()
-    WAIT_PROOF = auto()
-    WAIT_DECISION = auto()
-    WAIT_FINISHED = auto()
-    WAIT_CLIENT_FLIGHT = auto()
-    WAIT_CLIENT_PROOF = auto()
-    WAIT_CLIENT_FINISHED = auto()
-    COMPLETE = auto()
-    FAILED = auto()
+# Looking a member up in its class costs more than a comparison of it.
+_WAIT_DECISION = Step.WAIT_DECISION
+_FAILED = Step.FAILED
+_START = Step.START
 
 
 # (step, level, message type) -> the method that takes the message
 Moves = dict[tuple[Step, int, int], str]
+_NO_MOVES: Moves = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a side brings to the handshake, and what it insists on.
-
-    Attributes:
-        identity: our identity; a server must have one.
-        suites: AEAD suites by preference.
-        groups: key exchange groups by preference; the client sends a share for the first.
-        protocols: application protocols by preference.
-        access_key: the client proves that it holds it; the server demands that proof.
-        identity_required: the server refuses clients without an identity.
-        server_name: name the client asks for, sent in the clear; empty: none.
-    """
-
-    identity: Identity | None = None
-    suites: tuple[int, ...] = (suites.CHACHA20_POLY1305, suites.AES_256_GCM)
-    groups: tuple[int, ...] = (kem.X25519MLKEM768,)
-    protocols: tuple[str, ...] = ("jsp/1",)
-    access_key: bytes | None = field(default=None, repr=False)
-    identity_required: bool = False
-    server_name: str = ""
-
-    def __reduce__(self) -> Any:
-        raise TypeError("credentials are not pickled")
-
-
-@dataclass(frozen=True, slots=True)
-class Presented:
-    """A peer that has proven what it says; the owner decides whether it is welcome."""
-
-    peer_id: PeerId | None
-    "None: a client without an identity."
-    group: str
-    signature: str
-    "Names of the key exchange and of the peer's signature algorithm ('' without identity)."
-    access_proven: bool = False
-    "The client proved the server's access key."
-
-
-@dataclass(slots=True)
 class Secret:
     """A traffic secret to install."""
 
-    level: int
-    direction: int
-    value: bytes = field(repr=False)
+    __slots__ = ("direction", "level", "value")
+
+    def __init__(self, level: int, direction: int, value: bytes) -> None:
+        self.level = level
+        self.direction = direction
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"<Secret of level {self.level}, direction {self.direction}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("a traffic secret is not pickled")
@@ -139,7 +90,13 @@ class Handshake:
         owner: the process that the handshake belongs to, and with it all keys that come out of it.
     """
 
-    _moves: ClassVar[Moves]
+    __slots__ = (
+        "_buffer", "_client_secret", "_credentials", "_entropy", "_held", "_level", "_peer_blob", "_prologue",
+        "_schedule", "_server_secret", "_transcript", "group", "outgoing", "owner", "peer", "peer_params", "presented",
+        "protocol", "secrets", "step", "suite",
+    )  # fmt: skip
+
+    _moves = _NO_MOVES
 
     def __init__(
         self, credentials: Credentials, entropy: Entropy, odcid: bytes, client_scid: bytes, owner: int = 0
@@ -162,7 +119,7 @@ class Handshake:
         self._client_secret = b""
         self._server_secret = b""
         self._peer_blob: PublicIdentity | None = None
-        self.step = Step.START
+        self.step = _START
         self.outgoing: list[tuple[int, bytes]] = []
         self.secrets: list[Secret] = []
         self.peer_params: bytes | None = None
@@ -203,17 +160,17 @@ class Handshake:
             if len(self._held) > 1:
                 raise ProtocolViolation(Code.UNEXPECTED_MESSAGE, "handshake messages behind the last one")
         except UnknownCritical as error:
-            self.step = Step.FAILED
+            self.step = _FAILED
             raise ProtocolViolation(Code.ILLEGAL_PARAMETER, str(error)) from None
         except BadPacket as error:
-            self.step = Step.FAILED
+            self.step = _FAILED
             raise ProtocolViolation(Code.DECODE, str(error)) from None
         except ProtocolViolation:
-            self.step = Step.FAILED
+            self.step = _FAILED
             raise
 
     def _run(self) -> None:
-        while self._held and self.step is not Step.WAIT_DECISION:
+        while self._held and self.step is not _WAIT_DECISION:
             kind, message = self._held.pop(0)
             move = self._moves.get((self.step, self._level, kind))
             if move is None:
@@ -228,17 +185,17 @@ class Handshake:
 
     def accept(self) -> None:
         """The owner welcomes the peer in `presented`; the handshake goes on."""
-        assert self.step is Step.WAIT_DECISION
+        assert self.step is _WAIT_DECISION
         check_fork(self.owner)
         self.presented = None
         try:
             self._accepted()
             self._run()
         except BadPacket as error:
-            self.step = Step.FAILED
+            self.step = _FAILED
             raise ProtocolViolation(Code.DECODE, str(error)) from None
         except ProtocolViolation:
-            self.step = Step.FAILED
+            self.step = _FAILED
             raise
 
     def _accepted(self) -> None:
@@ -295,4 +252,4 @@ class Handshake:
             signature=SIGNATURE_NAMES[peer.algorithms[-1]] if peer else "",
             access_proven=access_proven,
         )
-        self.step = Step.WAIT_DECISION
+        self.step = _WAIT_DECISION

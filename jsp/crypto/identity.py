@@ -123,7 +123,8 @@ class PublicIdentity:
 
     def __init__(self, blob: bytes) -> None:
         """Parse and check an identity blob (BadPacket)."""
-        self._keys = _parse_blob(blob)
+        # Loaded once: a client meets the same servers again and again.
+        self._keys = {kind: Ed25519PublicKey.from_public_bytes(key) for kind, key in _parse_blob(blob).items()}
         self.blob = blob
         self.peer_id = PeerId(hashlib.sha256(b"jsp1 peer id" + blob).digest())
 
@@ -136,10 +137,9 @@ class PublicIdentity:
         """Every key's signature must verify; one generic error otherwise."""
         r = Reader(proof)
         try:
-            for algorithm in self._keys:
+            for algorithm, key in self._keys.items():
                 if r.pull_uint(2) != algorithm or r.pull_uint(2) != _SIGNATURE_SIZES[algorithm]:
                     raise BadPacket("wrong signature")
-                key = Ed25519PublicKey.from_public_bytes(self._keys[algorithm])
                 key.verify(r.pull_bytes(64), _to_sign(label, transcript_hash))
             r.expect_end()
         except (BadPacket, InvalidSignature):

@@ -16,7 +16,7 @@ import jsp.engine.deadlines as deadlines
 import jsp.engine.inbound as inbound
 import jsp.engine.outbound as outbound
 from jsp.config import DEFAULT_DATAGRAM_SIZE, LIMITS, Config
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import PeerId
 from jsp.crypto.kem import Entropy
 from jsp.engine import establish
@@ -41,8 +41,8 @@ from jsp.engine.traffic import Endpoint, Event, Received, Transmit
 from jsp.errors import Code, ForkedConnection, MessageTooLarge, ProtocolViolation
 from jsp.wire import frames
 from jsp.wire.buffer import PacketBuffer
+from jsp.wire.messages import TransportParams
 from jsp.wire.packet import LongHeader
-from jsp.wire.params import TransportParams
 
 log = logging.getLogger("jsp")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import jsp.wire.memory as memory
 from jsp.config import LIMITS, Config
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.kdf import hkdf_expand, hmac_digest
 from jsp.crypto.kem import Entropy
 from jsp.engine.admission import Admission
@@ -79,10 +79,16 @@ class EndpointCore:
     )  # fmt: skip
 
     def __init__(
-        self, config: Config, entropy: Entropy, credentials: Credentials | None = None, reset_secret: bytes = b""
+        self,
+        config: Config,
+        entropy: Entropy,
+        credentials: Credentials | None = None,
+        reset_secret: bytes = b"",
+        train: Train | None = None,
     ) -> None:
         """A server when `credentials` are given. `entropy(n)`: n random bytes. `reset_secret`: 32 bytes that
-        outlive a restart, so that peers of the previous life learn that it is over."""
+        outlive a restart, so that peers of the previous life learn that it is over. `train`: working space that
+        endpoints of one thread may share; what `poll_transmit` returned is then valid until any of them goes on."""
         self.config = config
         self.credentials = credentials
         self.connections: set[ConnectionCore] = set()
@@ -93,7 +99,7 @@ class EndpointCore:
         self.dropped = 0
         # SPEC 7.6: once for all; a forked child that went on would seal under the parent's keys and numbers.
         self.owner = os.getpid()
-        self.train = Train()
+        self.train = train or Train()
         self.reader = Reader()
         self.stream_frame = StreamFrame()
         self.message_frame = MessageFrame()

@@ -1,16 +1,20 @@
 # C types of establish.py.
 import cython
+from jsp.crypto.handshake cimport Handshake
 from jsp.engine.cids cimport RemoteCids
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.keying cimport HandshakeLevel, Keying
 from jsp.engine.path cimport Path
 from jsp.recovery.loss cimport PacketSpace
 
+cdef object _COMPLETE
 
-@cython.locals(path=Path, initial=PacketSpace)
+
+@cython.locals(path=Path, initial=PacketSpace, machine=Handshake)
 cpdef start(ConnectionCore conn, ours, double now, double wall_time, credentials, client_scid)
-@cython.locals(keying=Keying, path=Path, level=HandshakeLevel, space=PacketSpace)
+@cython.locals(keying=Keying, path=Path, level=HandshakeLevel, space=PacketSpace, machine=Handshake)
 cpdef pump(ConnectionCore conn, double now)
+@cython.locals(machine=Handshake)
 cpdef _complete(ConnectionCore conn, double now, Keying keying)
 @cython.locals(path=Path)
 cpdef _check_ids(ConnectionCore conn, params)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from jsp.config import DEFAULT_DATAGRAM_SIZE
 from jsp.crypto.client_handshake import ClientHandshake
-from jsp.crypto.handshake import Credentials, Step
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import SIGNATURE_NAMES
 from jsp.crypto.kem import NAMES as GROUP_NAMES
 from jsp.crypto.server_handshake import ServerHandshake
+from jsp.crypto.steps import Step
 from jsp.crypto.suites import NAMES as SUITE_NAMES
 from jsp.engine import deadlines, timers
 from jsp.engine.events import Connected, PeerPresented
@@ -25,10 +26,14 @@ from jsp.engine.timers import LINGER, NEVER
 from jsp.errors import BadPacket, Code, ProtocolViolation
 from jsp.recovery.loss import PacketSpace
 from jsp.wire.frames import HANDSHAKE, INITIAL
-from jsp.wire.params import TransportParams, encode_params, parse_params
+from jsp.wire.messages import TransportParams
+from jsp.wire.params import encode_params, parse_params
 
 if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore
+
+# Looking a member up in its class costs more than a comparison of it.
+_COMPLETE = Step.COMPLETE
 
 
 def start(
@@ -77,7 +82,7 @@ def pump(conn: ConnectionCore, now: float) -> None:
     if machine.presented is not None and not keying.presented:
         keying.presented = True
         conn.events.append(PeerPresented(machine.presented))
-    if machine.step is Step.COMPLETE and conn.keys.open is None:
+    if machine.step is _COMPLETE and conn.keys.open is None:
         _complete(conn, now, keying)
 
 

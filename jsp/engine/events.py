@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jsp.crypto.handshake import Presented
+from jsp.crypto.credentials import Presented
 from jsp.engine.traffic import Endpoint, Event
 
 

@@ -1,5 +1,6 @@
 # C types of keying.py.
 import cython
+from jsp.crypto.handshake cimport Handshake, Secret
 from jsp.crypto.protection cimport LongKeys, OpenKeys, SealKeys
 from jsp.engine.assembler cimport Assembler
 from jsp.engine.send_buffer cimport SendBuffer
@@ -28,7 +29,7 @@ cdef class HandshakeLevel:
 
 cdef class Keying:
     cdef public dict levels
-    cdef public object machine
+    cdef public Handshake machine
     cdef public OpenKeys open_keys
     cdef public bint peer_named
     cdef public bint presented
@@ -37,7 +38,7 @@ cdef class Keying:
     cpdef install_initial(self, bytes odcid, PacketSpace space, bint server)
     @cython.locals(state=HandshakeLevel, room=cython.longlong, ready=bytes)
     cpdef on_crypto(self, long long level, long long offset, bytearray data, long long start, long long stop)
-    @cython.locals(state=HandshakeLevel)
+    @cython.locals(state=HandshakeLevel, secret=Secret, machine=Handshake)
     cpdef list pump(self)
     @cython.locals(level=HandshakeLevel)
-    cpdef _install(self, secret)
+    cpdef _install(self, Secret secret)

@@ -131,14 +131,16 @@ class Keying:
 
     def pump(self) -> list[int]:
         """Take what the machine has to send and install its new keys; the levels that became usable."""
-        for secret in self.machine.secrets:
+        machine = self.machine
+        fresh = []
+        for secret in machine.secrets:
             self._install(secret)
-        fresh = [secret.level for secret in self.machine.secrets]
-        self.machine.secrets.clear()
-        for level, message in self.machine.outgoing:
+            fresh.append(secret.level)
+        machine.secrets.clear()
+        for level, message in machine.outgoing:
             state = self.levels[level]
             state.outgoing.write(message)
-        self.machine.outgoing.clear()
+        machine.outgoing.clear()
         return fresh
 
     def _install(self, secret: Secret) -> None:

@@ -14,7 +14,7 @@ from gevent import socket as gevent_socket
 
 from jsp.config import Config
 from jsp.crypto import suites
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import Identity, PeerId
 from jsp.crypto.kem import NUMBERS as GROUP_NUMBERS
 from jsp.crypto.kem import available

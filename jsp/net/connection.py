@@ -16,7 +16,7 @@ from gevent.hub import Waiter
 import jsp.crypto.guard as guard
 import jsp.net.clock as clock
 import jsp.net.here as here
-from jsp.crypto.handshake import Presented
+from jsp.crypto.credentials import Presented
 from jsp.crypto.identity import PeerId
 from jsp.crypto.provider import chosen
 from jsp.engine.connection import ConnectionCore

@@ -16,11 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 from gevent import get_hub
-from gevent.hub import Waiter
+from gevent.hub import Hub, Waiter
 
 import jsp.net.clock as clock
 from jsp.config import Config
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
+from jsp.engine.builder import Train
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
 from jsp.engine.timers import NEVER
@@ -45,6 +46,16 @@ _SPINNING_MAX_S = 0.005
 _NOTED_EVERY_S = 0.5
 
 _all: weakref.WeakSet[Endpoint] = weakref.WeakSet()
+# Working space, 200 kB of it: for each hub and not for each endpoint, as a client has one for every connection.
+# Nothing stays in it from one batch or train to the next.
+_kept: weakref.WeakKeyDictionary[Hub, tuple[PacketBuffer, Train]] = weakref.WeakKeyDictionary()
+
+
+def _working_space(hub: Hub) -> tuple[PacketBuffer, Train]:
+    kept = _kept.get(hub)
+    if kept is None:
+        kept = _kept[hub] = (PacketBuffer(), Train())
+    return kept
 
 
 def _close_in_child() -> None:
@@ -76,11 +87,11 @@ class Endpoint:
         self, socket: UdpSocket, config: Config, credentials: Credentials | None = None, reset_secret: bytes = b""
     ) -> None:
         self.socket = socket
-        self.core = EndpointCore(config, clock.entropy, credentials, reset_secret)
+        self.hub = get_hub()
+        self._slots, train = _working_space(self.hub)
+        self.core = EndpointCore(config, clock.entropy, credentials, reset_secret, train)
         self.closed = False
         self.accept: Callable[[Connection], None] | None = None
-        self.hub = get_hub()
-        self._slots = PacketBuffer()
         self._shells: dict[ConnectionCore, Connection] = {}
         self._dirty: dict[ConnectionCore, None] = {}
         # Whether `_turn` will run: it is scheduled, or the end of the batch being taken.

@@ -7,7 +7,7 @@ import logging
 import gevent
 from gevent import get_hub
 
-from jsp.crypto.handshake import Presented
+from jsp.crypto.credentials import Presented
 from jsp.errors import Code, LocalError, ProtocolViolation
 from jsp.net.connection import Connection
 from jsp.net.trust import Trust

@@ -14,7 +14,7 @@ from gevent.pool import Pool
 
 from jsp.config import Config
 from jsp.crypto import suites
-from jsp.crypto.handshake import Credentials, Presented
+from jsp.crypto.credentials import Credentials, Presented
 from jsp.crypto.identity import Identity
 from jsp.engine.endpoint import derive_reset_secret
 from jsp.errors import Code, LocalError, WrongHub

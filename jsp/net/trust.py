@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jsp.crypto.handshake import Presented
+from jsp.crypto.credentials import Presented
 from jsp.crypto.identity import PeerId
 from jsp.errors import AddressError, Code, LocalError, ProtocolViolation
 

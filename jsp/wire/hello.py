@@ -1,18 +1,18 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Handshake messages: `u8 type | u24 length | fixed part | TLVs` (spec section 5).
 
-Each message is a dataclass with an `encode_`/`parse_` pair. No trailing bytes, no optional spellings: what
+Each message is a value of `messages` with an `encode_`/`parse_` pair. No trailing bytes, no optional spellings: what
 parses encodes back to the same bytes. What a value means, and whether it may come now, is `crypto/handshake`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
+import jsp.wire.tlv as tlv
 from jsp.errors import BadPacket
 from jsp.wire.buffer import Reader
-from jsp.wire.tlv import encode_tlvs, parse_tlvs
+from jsp.wire.messages import ClientHello, EncryptedParams, ServerHello
 
 CLIENT_HELLO = 1
 SERVER_HELLO = 2
@@ -32,6 +32,7 @@ PROTOCOLS_MAX = 16
 PROTOCOL_SIZE_MAX = 64
 # The largest message of version 1 is a composite identity's proof (3.4 kB); CRYPTO buffering is bounded too.
 MESSAGE_MAX = 16_384
+_MESSAGE_MAX = MESSAGE_MAX
 
 _VERSIONS, _SUITES, _GROUPS, _SIGNATURES, _PROTOCOLS, _PARAMS, _TIME, _NAME = range(1, 9)
 _KEY_SHARE = 0xF0
@@ -47,17 +48,21 @@ def frame_message(kind: int, body: bytes) -> bytes:
     return (kind << 24 | len(body)).to_bytes(4, "big") + body
 
 
-def split_messages(data: bytearray) -> Iterator[tuple[int, bytes]]:
+def split_messages(data: bytearray) -> list[tuple[int, bytes]]:
     """Take complete messages off the front of `data`: (type, the whole message with its header)."""
-    while len(data) >= 4:
-        size = int.from_bytes(data[1:4], "big")
-        if size > MESSAGE_MAX:
+    messages = []
+    start = 0
+    while len(data) - start >= 4:
+        size = data[start + 1] << 16 | data[start + 2] << 8 | data[start + 3]
+        if size > _MESSAGE_MAX:
             raise BadPacket("handshake message too long")
-        if len(data) < 4 + size:
-            return
-        whole = bytes(data[: 4 + size])
-        del data[: 4 + size]
-        yield whole[0], whole
+        stop = start + 4 + size
+        if stop > len(data):
+            break
+        messages.append((data[start], bytes(data[start:stop])))
+        start = stop
+    del data[:start]
+    return messages
 
 
 def _body(message: bytes) -> Reader:
@@ -123,22 +128,6 @@ def _key_share(values: dict[int, bytes]) -> tuple[int, bytes]:
     return int.from_bytes(value[:2], "big"), value[2:]
 
 
-@dataclass(slots=True)
-class ClientHello:
-    random: bytes
-    versions: tuple[int, ...]
-    suites: tuple[int, ...]
-    groups: tuple[int, ...]
-    signatures: tuple[int, ...]
-    protocols: tuple[str, ...]
-    params: bytes
-    time_ms: int
-    "The client's clock; used for the age of tickets only."
-    share_group: int
-    share: bytes
-    server_name: str = ""
-
-
 def encode_client_hello(m: ClientHello) -> bytes:
     values = {
         _VERSIONS: _uints(m.versions, 4),
@@ -152,13 +141,13 @@ def encode_client_hello(m: ClientHello) -> bytes:
     }
     if m.server_name:
         values[_NAME] = m.server_name.encode()
-    return frame_message(CLIENT_HELLO, m.random + encode_tlvs(values))
+    return frame_message(CLIENT_HELLO, m.random + tlv.encode_tlvs(values))
 
 
 def parse_client_hello(message: bytes) -> ClientHello:
     r = _body(message)
     random = r.pull_bytes(RANDOM_SIZE)
-    v = parse_tlvs(r, _IN_CLIENT_HELLO)
+    v = tlv.parse_tlvs(r, _IN_CLIENT_HELLO)
     group, share = _key_share(v)
     try:
         name = v.get(_NAME, b"").decode()
@@ -181,48 +170,30 @@ def parse_client_hello(message: bytes) -> ClientHello:
     )
 
 
-@dataclass(slots=True)
-class ServerHello:
-    random: bytes
-    version: int
-    suite: int
-    group: int
-    share: bytes
-
-
 def encode_server_hello(m: ServerHello) -> bytes:
     values = {
         _VERSIONS: m.version.to_bytes(4, "big"),
         _SUITES: m.suite.to_bytes(1, "big"),
         _KEY_SHARE: m.group.to_bytes(2, "big") + m.share,
     }
-    return frame_message(SERVER_HELLO, m.random + encode_tlvs(values))
+    return frame_message(SERVER_HELLO, m.random + tlv.encode_tlvs(values))
 
 
 def parse_server_hello(message: bytes) -> ServerHello:
     r = _body(message)
     random = r.pull_bytes(RANDOM_SIZE)
-    v = parse_tlvs(r, _IN_SERVER_HELLO)
+    v = tlv.parse_tlvs(r, _IN_SERVER_HELLO)
     group, share = _key_share(v)
     return ServerHello(random, _one(v, _VERSIONS, 4), _one(v, _SUITES, 1), group, share)
 
 
 def encode_hello_retry(group: int) -> bytes:
     """The server asks for a key share of `group`."""
-    return frame_message(HELLO_RETRY, encode_tlvs({_GROUPS: group.to_bytes(2, "big")}))
+    return frame_message(HELLO_RETRY, tlv.encode_tlvs({_GROUPS: group.to_bytes(2, "big")}))
 
 
 def parse_hello_retry(message: bytes) -> int:
-    return _one(parse_tlvs(_body(message), (_GROUPS,)), _GROUPS, 2)
-
-
-@dataclass(slots=True)
-class EncryptedParams:
-    versions: tuple[int, ...]
-    "Everything the server speaks, so that a forged version negotiation is found out."
-    protocol: str
-    params: bytes
-    time_ms: int
+    return _one(tlv.parse_tlvs(_body(message), (_GROUPS,)), _GROUPS, 2)
 
 
 def encode_encrypted_params(m: EncryptedParams) -> bytes:
@@ -232,11 +203,11 @@ def encode_encrypted_params(m: EncryptedParams) -> bytes:
         _PARAMS: m.params,
         _TIME: m.time_ms.to_bytes(8, "big"),
     }
-    return frame_message(ENCRYPTED_PARAMS, encode_tlvs(values))
+    return frame_message(ENCRYPTED_PARAMS, tlv.encode_tlvs(values))
 
 
 def parse_encrypted_params(message: bytes) -> EncryptedParams:
-    v = parse_tlvs(_body(message), (_VERSIONS, _PROTOCOLS, _PARAMS, _TIME))
+    v = tlv.parse_tlvs(_body(message), (_VERSIONS, _PROTOCOLS, _PARAMS, _TIME))
     protocols = _parse_names(_need(v, _PROTOCOLS))
     if len(protocols) != 1:
         raise BadPacket("more than one protocol chosen")
@@ -250,7 +221,7 @@ REQUEST_ACCESS = 2
 
 @_remembered
 def encode_identity_request(flags: int, signatures: tuple[int, ...]) -> bytes:
-    return frame_message(IDENTITY_REQUEST, bytes([flags]) + encode_tlvs({_SIGNATURES: _uints(signatures, 2)}))
+    return frame_message(IDENTITY_REQUEST, bytes([flags]) + tlv.encode_tlvs({_SIGNATURES: _uints(signatures, 2)}))
 
 
 def parse_identity_request(message: bytes) -> tuple[int, tuple[int, ...]]:
@@ -258,16 +229,16 @@ def parse_identity_request(message: bytes) -> tuple[int, tuple[int, ...]]:
     flags = r.pull_u8()
     if flags & ~(REQUEST_REQUIRED | REQUEST_ACCESS):
         raise BadPacket("unknown flags in an identity request")
-    return flags, _parse_uints(_need(parse_tlvs(r, (_SIGNATURES,)), _SIGNATURES), 2)
+    return flags, _parse_uints(_need(tlv.parse_tlvs(r, (_SIGNATURES,)), _SIGNATURES), 2)
 
 
 # Identity: TLV 1 the identity blob; IdentityProof: TLV 1 the signatures; AccessProof: TLV 1 the MAC
 def encode_blob(kind: int, blob: bytes) -> bytes:
-    return frame_message(kind, encode_tlvs({1: blob}))
+    return frame_message(kind, tlv.encode_tlvs({1: blob}))
 
 
 def parse_blob(message: bytes) -> bytes:
-    return _need(parse_tlvs(_body(message), (1,)), 1)
+    return _need(tlv.parse_tlvs(_body(message), (1,)), 1)
 
 
 def parse_finished(message: bytes) -> bytes:

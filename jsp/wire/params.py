@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Transport parameters: what each side allows the other, carried inside the handshake (spec section 5.4).
 
 A value that was not sent has the default below. Unknown parameters follow the rule of TLVs: below 0x8000 they
@@ -6,42 +7,15 @@ are an error, above they are passed over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
+import jsp.wire.tlv as tlv
 from jsp.errors import BadPacket
 from jsp.wire.buffer import DATAGRAM_MAX, Reader
-from jsp.wire.tlv import encode_tlvs, parse_tlvs
+from jsp.wire.messages import TransportParams
 
 _U64_MAX = (1 << 62) - 1
 _STREAMS_MAX = 1 << 60  # as in MAX_STREAMS: an id has two more bits
-
-
-@dataclass(slots=True)
-class TransportParams:
-    """One side's parameters. Sizes in bytes, times in milliseconds."""
-
-    max_data: int = 0
-    "Credit for stream and message bytes on the whole connection."
-    max_stream_data: int = 0
-    "Credit for each stream, whoever opens it."
-    max_streams_bidi: int = 0
-    max_streams_uni: int = 0
-    idle_timeout_ms: int = 0
-    "0: never."
-    max_datagram_size: int = 1200
-    "The largest datagram this side takes."
-    cid_limit: int = 2
-    "How many of the peer's connection ids a side keeps for a path."
-    max_ack_delay_ms: int = 25
-    max_message: int = 0
-    "The largest message this side takes."
-    initial_scid: bytes = b""
-    "The connection id this side chose for itself in its first packet; must match."
-    original_dcid: bytes = b""
-    "Server only: the client's first destination connection id; must match."
-    reset_token: bytes = b""
-    "Server only: stateless reset token of `initial_scid`."
-
 
 # field -> (TLV type, bytes; 0: a byte string)
 _LAYOUT = {
@@ -68,13 +42,13 @@ def encode_params(params: TransportParams) -> bytes:
         value = getattr(params, name)
         if value != _DEFAULTS[name]:
             values[kind] = value.to_bytes(size, "big") if size else value
-    return encode_tlvs(values)
+    return tlv.encode_tlvs(values)
 
 
 def parse_params(data: bytes) -> TransportParams:
     """Parameters out of a handshake TLV; `BadPacket` when a value is out of bounds."""
     params = TransportParams()
-    for kind, value in parse_tlvs(Reader(data), _KNOWN).items():
+    for kind, value in tlv.parse_tlvs(Reader(data), _KNOWN).items():
         name, size = _KNOWN[kind]
         if not size:
             if len(value) > 20:

@@ -16,7 +16,7 @@ import pytest
 import jsp
 from jsp.cli import common
 from jsp.cli.common import CommandError, Parser, Terminated, UsageError
-from jsp.crypto.handshake import Presented
+from jsp.crypto.credentials import Presented
 from jsp.errors import ProtocolViolation
 from jsp.wire.address import encode_access_key
 from tests.cli.support import JSP, Program, interrupts, jsp_program, run_here

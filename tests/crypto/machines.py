@@ -8,10 +8,12 @@ from typing import Any
 
 from jsp.crypto import kem
 from jsp.crypto.client_handshake import ClientHandshake
-from jsp.crypto.handshake import Credentials, Handshake, Secret, Step
+from jsp.crypto.credentials import Credentials
+from jsp.crypto.handshake import Handshake, Secret
 from jsp.crypto.identity import Identity
 from jsp.crypto.kem import Entropy
 from jsp.crypto.server_handshake import ServerHandshake
+from jsp.crypto.steps import Step
 from jsp.errors import ProtocolViolation
 from jsp.wire.hello import IDENTITY_PROOF, encode_blob, frame_message
 from tests.vectors import curves

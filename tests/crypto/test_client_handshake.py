@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from jsp.crypto import client_handshake
-from jsp.crypto.handshake import Step
 from jsp.crypto.identity import CLIENT_LABEL, SERVER_LABEL
 from jsp.crypto.kem import X25519, X25519MLKEM768, X25519MLKEM1024
 from jsp.crypto.server_handshake import ServerHandshake
+from jsp.crypto.steps import Step
 from jsp.crypto.suites import AES_256_GCM, CHACHA20_POLY1305
 from jsp.errors import Code
 from jsp.wire import hello

@@ -151,7 +151,7 @@ print(json.dumps([tried, client.step.name]))
 def test_n88_keys_of_an_endpoint_belong_to_the_process_that_made_it() -> None:
     story = """
 from jsp.config import Config
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.engine.endpoint import EndpointCore
 endpoint = EndpointCore(Config(), os.urandom)
 

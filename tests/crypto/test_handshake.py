@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from jsp.crypto import kem, suites
 from jsp.crypto.client_handshake import ClientHandshake
-from jsp.crypto.handshake import RECEIVE, SEND, Handshake, Step
+from jsp.crypto.handshake import RECEIVE, SEND, Handshake
 from jsp.crypto.kem import X25519, X25519MLKEM768, X25519MLKEM1024
 from jsp.crypto.server_handshake import ServerHandshake
+from jsp.crypto.steps import Step
 from jsp.crypto.suites import AES_256_GCM, CHACHA20_POLY1305
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire import hello

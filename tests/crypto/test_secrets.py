@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from jsp.crypto.handshake import Credentials, Secret
+from jsp.crypto.credentials import Credentials
+from jsp.crypto.handshake import Secret
 from jsp.crypto.identity import Identity
 from jsp.crypto.kdf import KeySchedule
 from jsp.crypto.kem import X25519, X25519MLKEM768, KeyShare

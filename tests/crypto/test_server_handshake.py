@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from jsp.crypto.client_handshake import ClientHandshake
-from jsp.crypto.handshake import Credentials, Step
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import CLIENT_LABEL, SERVER_LABEL
 from jsp.crypto.kdf import access_mac
 from jsp.crypto.kem import X25519, X25519MLKEM768, X25519MLKEM1024, KeyShare
 from jsp.crypto.server_handshake import ServerHandshake
+from jsp.crypto.steps import Step
 from jsp.crypto.suites import AES_256_GCM, CHACHA20_POLY1305
 from jsp.errors import Code
 from jsp.wire import hello

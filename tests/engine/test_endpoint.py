@@ -7,7 +7,7 @@ import random
 import pytest
 
 from jsp.config import Config
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
 from jsp.engine import establish

@@ -9,7 +9,7 @@ import pytest
 
 from jsp.config import Config
 from jsp.crypto import kem
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import Identity
 from jsp.crypto.protection import LongKeys
 from jsp.engine import establish
@@ -19,6 +19,7 @@ from jsp.engine.states import State
 from jsp.engine.traffic import StreamReadable
 from jsp.errors import Code
 from jsp.wire import frames as f
+from jsp.wire.messages import TransportParams
 from jsp.wire.packet import (
     TAG_SIZE,
     TYPE_HANDSHAKE,
@@ -27,7 +28,6 @@ from jsp.wire.packet import (
     encode_long_header,
     encode_version_negotiation,
 )
-from jsp.wire.params import TransportParams
 from tests.sim.hostile import frames, initial, seal
 from tests.sim.link import LinkSpec
 from tests.sim.world import CLIENT, CLIENT_SEED, SERVER, SERVER_SEED, World, confirmed_peer, connected, pair

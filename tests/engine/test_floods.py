@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from jsp.config import LIMITS, Config
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import Closed, MessagesReadable
 from jsp.errors import Code

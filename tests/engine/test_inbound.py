@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jsp.config import KIB
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.protection import LongKeys
 from jsp.engine.events import Closed
 from jsp.engine.keying import initial_secrets

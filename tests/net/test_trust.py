@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import jsp
-from jsp.crypto.handshake import Presented
+from jsp.crypto.credentials import Presented
 from jsp.errors import Code, ProtocolViolation
 from jsp.net.trust import Trust, trust_names
 from tests.net.support import IDENTITY, OTHER, serving, until

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from jsp.config import KIB, Config
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import Identity
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.modes import BEST_EFFORT, RELIABLE, Mode, PartiallyReliable

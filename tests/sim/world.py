@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jsp.config import Config
-from jsp.crypto.handshake import Credentials
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import Identity
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore

@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from jsp.errors import BadPacket
 from jsp.wire import hello
 from jsp.wire.hello import (
-    ClientHello,
-    EncryptedParams,
-    ServerHello,
     encode_blob,
     encode_client_hello,
     encode_encrypted_params,
@@ -32,6 +29,7 @@ from jsp.wire.hello import (
     parse_server_hello,
     split_messages,
 )
+from jsp.wire.messages import ClientHello, EncryptedParams, ServerHello
 from jsp.wire.tlv import OPTIONAL, UnknownCritical, encode_tlvs
 from tests.profiles import examples
 from tests.wire.cases import mangled, value_or_bad_packet

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from jsp.errors import BadPacket
 from jsp.wire.buffer import DATAGRAM_MAX
-from jsp.wire.params import TransportParams, encode_params, parse_params
+from jsp.wire.messages import TransportParams
+from jsp.wire.params import encode_params, parse_params
 from jsp.wire.tlv import UnknownCritical
 from tests.profiles import examples
 from tests.wire.cases import mangled, value_or_bad_packet
