@@ -8,6 +8,7 @@ retires the old one when it changes to a new one, or when it is told to.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from jsp.config import LIMITS
 from jsp.engine.builder import Train
@@ -18,6 +19,10 @@ from jsp.wire.ranges import RangeSet
 
 _ISSUED = 2  # the one in use and one to change to
 _NO_TOKENS: frozenset[bytes] = frozenset()
+
+
+def _over(_: object) -> Any:
+    raise AssertionError("the connection is over")
 
 
 class LocalCids:
@@ -88,10 +93,12 @@ class LocalCids:
             self._drop(cid)
 
     def close(self) -> None:
-        """Stop routing all of them to this connection."""
+        """Stop routing all of them to this connection, for which none is made any more."""
         for cid in self.active.values():
             self._drop(cid)
         self.active.clear()
+        # They lead back to the connection: a cycle, and what is in one is freed late and dearly.
+        self._make = self._drop = _over
 
 
 class RemoteCids:

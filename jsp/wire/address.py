@@ -13,6 +13,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jsp.errors import AddressError
 
@@ -104,6 +105,7 @@ class Address:
 _PLACE = re.compile(r"(?:\[(?P<v6>[\w:.%-]+)\]|(?P<host>[^\[\]:/@\s]*)):(?P<port>[0-9]{1,5})(?:/(?P<path>.*))?", re.S)
 
 
+@lru_cache(64)  # a program connects to the same peers again and again
 def parse_address(text: str) -> Address:
     """Read an address as people paste it; AddressError names the part that is wrong."""
     text = text.strip()
