@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 import jsp.wire.memory as memory
+from jsp.crypto.provider import chosen
 
 PREFIX = b"jsp1 "
 HASH = "sha256"
@@ -25,11 +26,15 @@ _OUTER = 0x5C
 
 
 def hmac_digest(key: bytes, message: bytes, hash_name: str = HASH) -> bytes:
-    """RFC 2104. A handshake takes thirty a side, and two plain hashes cost half of what one `hmac.digest` does."""
+    """RFC 2104. A handshake takes thirty a side, and two plain hashes cost half of what one `hmac.digest` does; what
+    libcrypto does by itself, half of that again."""
     if hash_name != HASH:
         return hmac.digest(key, message, hash_name)
     if len(key) > _BLOCK:
         key = _sha256(key).digest()
+    provided = chosen().hmac
+    if provided is not None:
+        return provided(key, message)
     inner = _sha256(memory.xor_block(key, _INNER) + message).digest()
     return _sha256(memory.xor_block(key, _OUTER) + inner).digest()
 
@@ -70,6 +75,13 @@ def _nothing(hash_name: str) -> bytes:
     return hashlib.new(hash_name).digest()
 
 
+@cache
+def _early(hash_name: str) -> bytes:
+    """The early secret where nothing is shared before: everybody's."""
+    zeros = bytes(len(_nothing(hash_name)))
+    return hkdf_extract(zeros, zeros, hash_name)
+
+
 class KeySchedule:
     """Early, handshake and master secret, and what is derived from each.
 
@@ -92,8 +104,10 @@ class KeySchedule:
 
     def start(self, psk: bytes = b"") -> None:
         """The early secret."""
-        zeros = bytes(len(_nothing(self._hash)))
-        self.secret = hkdf_extract(zeros, psk or zeros, self._hash)
+        if psk:
+            self.secret = hkdf_extract(bytes(len(_nothing(self._hash))), psk, self._hash)
+        else:
+            self.secret = _early(self._hash)
 
     def mix(self, ikm: bytes = b"") -> None:
         """On to the next secret with `ikm` (nothing: zeros)."""

@@ -8,7 +8,8 @@ name, so `provider` asks a library for known answers first.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.string cimport memcpy, memset
 
 cimport jsp.wire.memory as memory
 from jsp.crypto.aead cimport HeaderMasker, PacketAead, check_packet, check_train
@@ -42,12 +43,18 @@ ctypedef int (*update_f)(
     void *, unsigned char *out, int *out_size, const unsigned char *data, int size
 ) noexcept nogil
 ctypedef int (*final_f)(void *, unsigned char *out, int *out_size) noexcept nogil
+ctypedef int (*digest_init_f)(void *, const void *digest, const void *params) noexcept nogil
+ctypedef int (*digest_update_f)(void *, const void *data, size_t size) noexcept nogil
+ctypedef int (*digest_final_f)(void *, unsigned char *out, unsigned int *out_size) noexcept nogil
 ctypedef int (*ctrl_f)(void *, int command, int size, void *data) noexcept nogil
 
 # openssl/evp.h: EVP_CTRL_AEAD_GET_TAG and EVP_CTRL_AEAD_SET_TAG.
 cdef int _GET_TAG = 0x10
 cdef int _SET_TAG = 0x11
 cdef int _TAG = 16
+# RFC 2104 with SHA-256.
+cdef size_t _BLOCK = 64
+cdef size_t _HASH = 32
 
 
 cdef void *_symbol(void *handle, bytes name) except NULL:
@@ -82,6 +89,13 @@ cdef class Library:
     cdef update_f _decrypt_update
     cdef final_f _decrypt_final
     cdef ctrl_f _ctrl
+    cdef const void *_sha256
+    cdef digest_init_f _digest_init
+    cdef digest_update_f _digest_update
+    cdef digest_final_f _digest_final
+    cdef free_f _digest_free
+    # Kept: making one costs as much as a digest.
+    cdef void *_digest
 
     def __cinit__(self, path: str | None):
         """Load the library at `path`, or that of a module or program linked with one; None: of this program.
@@ -115,9 +129,21 @@ cdef class Library:
         self._aes_256_gcm = self._fetch(handle, b"AES-256-GCM")
         self._chacha20_poly1305 = self._fetch(handle, b"ChaCha20-Poly1305")
         self._aes_256_ecb = self._fetch(handle, b"AES-256-ECB")
+        self._digest_init = <digest_init_f>_symbol(handle, b"EVP_DigestInit_ex2")
+        self._digest_update = <digest_update_f>_symbol(handle, b"EVP_DigestUpdate")
+        self._digest_final = <digest_final_f>_symbol(handle, b"EVP_DigestFinal_ex")
+        self._digest_free = <free_f>_symbol(handle, b"EVP_MD_CTX_free")
+        self._sha256 = self._fetch(handle, b"SHA256", b"EVP_MD_fetch")
+        self._digest = (<new_f>_symbol(handle, b"EVP_MD_CTX_new"))()
+        if self._digest is NULL:
+            raise MemoryError
 
-    cdef const void *_fetch(self, void *handle, bytes algorithm) except NULL:
-        cdef void *found = (<fetch_f>_symbol(handle, b"EVP_CIPHER_fetch"))(NULL, PyBytes_AS_STRING(algorithm), NULL)
+    def __dealloc__(self):
+        if self._digest is not NULL:
+            self._digest_free(self._digest)
+
+    cdef const void *_fetch(self, void *handle, bytes algorithm, bytes fetch=b"EVP_CIPHER_fetch") except NULL:
+        cdef void *found = (<fetch_f>_symbol(handle, fetch))(NULL, PyBytes_AS_STRING(algorithm), NULL)
         if found is NULL:
             self._clear_error()
             raise OSError(f"it has no {algorithm.decode()}")
@@ -133,6 +159,37 @@ cdef class Library:
     def masker(self, key: bytes) -> HeaderMasker:
         """A `HeaderMasker` for `key`, 32 bytes."""
         return LibcryptoMasker(self, key)
+
+    def hmac(self, bytes key not None, bytes message not None) -> bytes:
+        """HMAC-SHA256 (RFC 2104); the key has 64 bytes at most."""
+        cdef unsigned char block[64]
+        cdef unsigned char result[32]
+        cdef size_t i
+        cdef size_t size = len(key)
+        if size > _BLOCK:
+            raise ValueError("the key is longer than a block")
+        memset(block, 0, _BLOCK)
+        memcpy(block, PyBytes_AS_STRING(key), size)
+        for i in range(_BLOCK):
+            block[i] ^= 0x36
+        self._hash(block, <const unsigned char *>PyBytes_AS_STRING(message), len(message), result)
+        for i in range(_BLOCK):
+            block[i] ^= 0x36 ^ 0x5C
+        self._hash(block, result, _HASH, result)
+        return PyBytes_FromStringAndSize(<char *>result, _HASH)
+
+    cdef int _hash(
+        self, const unsigned char *block, const unsigned char *data, size_t size, unsigned char *result
+    ) except -1:
+        """SHA-256 of a block and `data` into `result`, which may be `data`."""
+        if (
+            self._digest_init(self._digest, self._sha256, NULL) != 1
+            or self._digest_update(self._digest, block, _BLOCK) != 1
+            or (size and self._digest_update(self._digest, data, size) != 1)
+            or self._digest_final(self._digest, result, NULL) != 1
+        ):
+            raise self._failed()
+        return 0
 
     cdef void *_context(self, const void *cipher, bytes key, init_f init) except NULL:
         """A cipher context with its key; whoever asked for it frees it, which erases the key in it."""

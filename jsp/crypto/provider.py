@@ -7,6 +7,7 @@ path names the library to use (a newer one than the system's is often faster).
 
 from __future__ import annotations
 
+import hmac
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -35,11 +36,13 @@ class Provider(NamedTuple):
         name: what it is, and its version.
         aead: called with suite and key.
         masker: called with a key.
+        hmac: HMAC-SHA256 of a key, 64 bytes at most, and a message; None: `kdf` does without.
     """
 
     name: str
     aead: Callable[[int, bytes], PacketAead]
     masker: Callable[[bytes], HeaderMasker]
+    hmac: Callable[[bytes, bytes], bytes] | None = None
 
 
 PORTABLE = Provider(f"{_PORTABLE_NAME} {cryptography.__version__}", CryptographyAead, CryptographyMasker)
@@ -94,6 +97,11 @@ KNOWN_MASK_KEY = bytes(range(32))
 KNOWN_SAMPLE = _hex("00112233445566778899aabbccddeeff")
 KNOWN_MASK = _hex("8ea2b7ca516745bfeafc49904b496089")
 
+# RFC 4231 section 4.3.
+KNOWN_MAC_KEY = b"Jefe"
+KNOWN_MAC_TEXT = b"what do ya want for nothing?"
+KNOWN_MAC = _hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+
 # Texts as long as these go through every loop that an implementation may have for many blocks at once.
 _SIZES = (0, 1, 15, 16, 17, 255, 1431, 9000)
 
@@ -130,7 +138,7 @@ def find_libcrypto(paths: Iterable[str | None] | None = None) -> Provider | None
         except OSError as error:
             log.debug("no libcrypto at %s: %s", path or "this program", error)
     for library in sorted(found, key=lambda library: -library.version):
-        provider = Provider(library.name, library.aead, library.masker)
+        provider = Provider(library.name, library.aead, library.masker, library.hmac)
         if answers_rightly(provider):
             return provider
         log.warning("%s is not used: it does not give the known answers", library.name)
@@ -156,7 +164,7 @@ def answers_rightly(provider: Provider) -> bool:
                 return False
             if not _opens_only_the_right_one(aead, answer):
                 return False
-        return all(_agrees_with_portable(provider, suite) for suite in NAMES)
+        return all(_agrees_with_portable(provider, suite) for suite in NAMES) and _hashes_rightly(provider)
     except (MemoryError, RuntimeError):
         return False
 
@@ -211,5 +219,17 @@ def _agrees_with_portable(provider: Provider, suite: int) -> bool:
         text = bytes(i * 7 & 255 for i in range(size))
         sealed = seal_one(theirs, nonce, header, text)
         if seal_one(ours, nonce, header, text) != sealed or open_one(ours, nonce, header, sealed) != text:
+            return False
+    return True
+
+
+def _hashes_rightly(provider: Provider) -> bool:
+    if provider.hmac is None:
+        return True
+    if provider.hmac(KNOWN_MAC_KEY, KNOWN_MAC_TEXT) != KNOWN_MAC:
+        return False
+    for size in _SIZES:
+        key, text = bytes(range(size % 65)), bytes(i * 7 & 255 for i in range(size))
+        if provider.hmac(key, text) != hmac.digest(key, text, "sha256"):
             return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 
 from jsp.crypto.aead import HeaderMasker, PacketAead
@@ -104,6 +105,14 @@ def _wrong(seal: Sealing = _seal, open_: Opening = _open) -> Provider:
     return Provider("wrong 1.0", lambda suite, key: WrongAead(suite, key, seal, open_), PORTABLE.masker)
 
 
+def _mac_short_ones(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message[:1000], "sha256")
+
+
+def _fail_to_mac(key: bytes, message: bytes) -> bytes:
+    raise RuntimeError("libcrypto failed")
+
+
 WRONG = {
     "ciphertext": _wrong(seal=_spoil_seal(20)),
     "tag": _wrong(seal=_spoil_seal(-1)),
@@ -117,4 +126,7 @@ WRONG = {
     "does not look at the header": _wrong(open_=_ignore_header),
     "does not decrypt": _wrong(open_=_forget_to_decrypt),
     "masks": Provider("wrong 1.0", PORTABLE.aead, WrongMasker),
+    "hashes": Provider("wrong 1.0", PORTABLE.aead, PORTABLE.masker, lambda key, message: bytes(32)),
+    "long messages": Provider("wrong 1.0", PORTABLE.aead, PORTABLE.masker, _mac_short_ones),
+    "fails to hash": Provider("wrong 1.0", PORTABLE.aead, PORTABLE.masker, _fail_to_mac),
 }
