@@ -281,6 +281,7 @@ class Stream:
             return
         if self.inner.send is not None:
             self.inner.send.reset(error_code)
+            self._connection.core.streams.touch(self.inner)
         self._release(error_code)
 
     def close(self) -> None:

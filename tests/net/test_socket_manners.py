@@ -271,6 +271,18 @@ def send_until_full(stream: jsp.Stream) -> None:
         stream.send(bytes(1 << 20))
 
 
+def test_a_stream_of_one_direction_can_be_reset() -> None:
+    with pair() as (here, there):
+        stream = here.connection.open_stream(unidirectional=True)
+        stream.sendall(b"x")
+        arrived = there.connection.accept_stream(timeout=5)
+        assert arrived.recv(1) == b"x"
+        stream.reset(7)
+        arrived.settimeout(5)
+        with pytest.raises(jsp.StreamReset, match="code 7"):
+            arrived.recv(1)
+
+
 def test_half_close_in_either_direction() -> None:
     with pair() as (here, there):
         here.sendall(b"question")
