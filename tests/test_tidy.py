@@ -50,7 +50,6 @@ COVERED_BY = {
     "jsp/net/outcome.py": "tests/net/test_client.py",
     "jsp/net/report.py": "tests/net/test_connection.py",
     "jsp/net/stream.py": "tests/net/test_socket_manners.py",
-    "jsp/net/waiting.py": "tests/net/test_connection.py",
 }
 
 

@@ -47,7 +47,7 @@ from jsp.errors import (
 from jsp.net.outcome import closed_error
 from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, snapshot
 from jsp.net.stream import Stream, check_code
-from jsp.net.waiting import Signal
+from jsp.net.waiting import Signal, Woken
 
 if TYPE_CHECKING:
     from jsp.net.endpoint import Endpoint
@@ -314,7 +314,7 @@ class Connection:
         """There may be something to send."""
         self._endpoint.changed(self.core)
 
-    def resume(self, waiter: Waiter[Any]) -> None:
+    def resume(self, waiter: Woken) -> None:
         """Let one who waits go on when what is going on here is over."""
         self._endpoint.resume(waiter)
 

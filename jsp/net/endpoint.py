@@ -13,10 +13,9 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from gevent import get_hub
-from gevent.hub import Hub, Waiter
+from gevent.hub import Hub
 
 import jsp.net.clock as clock
 from jsp.config import Config
@@ -31,7 +30,7 @@ from jsp.errors import Code
 from jsp.net.connection import Connection
 from jsp.net.resting import Resting
 from jsp.net.udp import UdpSocket
-from jsp.net.waiting import Signal
+from jsp.net.waiting import Signal, Woken
 from jsp.wire.buffer import PacketBuffer
 
 log = logging.getLogger("jsp")
@@ -98,7 +97,7 @@ class Endpoint:
         self._turn_due = False
         # When the last one was.
         self._turned = 0.0
-        self._woken: deque[Waiter[Any]] = deque()
+        self._woken: deque[Woken] = deque()
         self._unsent: Transmit | None = None
         self._mistakes = 0
         loop = self.hub.loop
@@ -135,7 +134,7 @@ class Endpoint:
             if not self._turn_due:
                 self._schedule()
 
-    def resume(self, waiter: Waiter[Any]) -> None:
+    def resume(self, waiter: Woken) -> None:
         """Let one who waits go on, likewise."""
         self._woken.append(waiter)
         if not self._turn_due:

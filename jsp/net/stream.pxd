@@ -30,6 +30,8 @@ cdef class Stream:
     cpdef recv_into(self, buffer, long long nbytes=*, long long flags=*)
     cpdef _check_call(self, long long flags)
     cpdef read_into(self, view)
+    @cython.locals(recv=RecvStream)
+    cpdef bint has_news(self) except? -1
     @cython.locals(recv=RecvStream, connection=Connection, size=cython.longlong)
     cpdef long long _wait_readable(self) except? -1
     cpdef _wait(self, Signal signal, deadline, what)

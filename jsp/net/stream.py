@@ -146,6 +146,11 @@ class Stream:
         self._connection.changed_if_due()
         return size
 
+    def has_news(self) -> bool:
+        """Whether `recv` would not wait: there are bytes, it is the end, or the connection's."""
+        recv = self.inner.recv
+        return recv is None or recv.readable() > 0 or recv.reset_code >= 0 or recv.at_end() or self._connection.closed
+
     def _wait_readable(self) -> int:
         """How many bytes can be read, waiting for the first; 0 at the end of the stream."""
         connection = self._connection

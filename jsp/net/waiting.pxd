@@ -6,5 +6,6 @@ cdef class Signal:
     cdef public long long taken
 
     cpdef bint wait(self, timeout=*) except? -1
+    cpdef add(self, waiter)
     cpdef list take(self)
     cpdef notify(self)

@@ -3,10 +3,19 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from gevent import get_hub
 from gevent.hub import Waiter
 
 _TIMED_OUT = object()
+
+
+class Woken(Protocol):
+    """A `Waiter`, or what takes its place."""
+
+    def switch(self, value: Any) -> Any:
+        """Called once, in the hub."""
 
 
 class Signal:
@@ -19,15 +28,13 @@ class Signal:
 
     def __init__(self) -> None:
         self.taken = 0
-        self._waiters: list[Waiter[object]] | None = None
+        self._waiters: list[Woken] | None = None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the next `notify`; False when `timeout` seconds passed first."""
         hub = get_hub()
         waiter: Waiter[object] = Waiter(hub)
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
+        self.add(waiter)
         timer = None
         if timeout is not None:
             # update: from now on, not from when the loop last looked at the clock.
@@ -42,7 +49,13 @@ class Signal:
             if self._waiters is not None and waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    def take(self) -> list[Waiter[object]] | None:
+    def add(self, waiter: Woken) -> None:
+        """Have `waiter` woken by the next `notify`: without a greenlet that waits, if it is not a `Waiter`."""
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+
+    def take(self) -> list[Woken] | None:
         """Those who wait now; the caller switches to each, in the hub. `taken` counts these calls."""
         self.taken += 1
         waiters, self._waiters = self._waiters, None

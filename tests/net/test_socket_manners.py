@@ -283,6 +283,29 @@ def test_a_stream_of_one_direction_can_be_reset() -> None:
             arrived.recv(1)
 
 
+def test_whether_reading_would_wait() -> None:
+    with pair() as (mine, theirs):
+        assert not mine.has_news()
+        theirs.sendall(b"x")
+        until(mine.has_news)
+        assert mine.recv(1) == b"x" and not mine.has_news()
+        theirs.shutdown(stdlib_socket.SHUT_WR)
+        until(mine.has_news)
+        assert mine.recv(1) == b"" and mine.has_news()
+        mine.reset(7)
+        until(theirs.has_news)
+        with pytest.raises(jsp.StreamReset):
+            theirs.recv(1)
+
+
+def test_the_end_of_the_connection_is_news() -> None:
+    with pair() as (mine, theirs):
+        theirs.connection.abort()
+        until(mine.has_news)
+        with pytest.raises(jsp.ConnectionClosed):
+            mine.recv(1)
+
+
 def test_half_close_in_either_direction() -> None:
     with pair() as (here, there):
         here.sendall(b"question")
