@@ -1,8 +1,10 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """What a payload would cost to unpack, found out before or, where it costs nothing, afterwards.
 
 MessagePack is dense: 1 MiB of empty maps becomes 81 MB of dicts, and arrays may be nested until whatever walks over
 them recursively fails. `count_values` reads a payload without unpacking it; `is_deep` looks at what was unpacked,
-level by level. Neither recurses. Counting in Python is slow, so callers count only what is long enough to matter.
+level by level. Neither recurses. Where this is not compiled counting is slow, so callers count only what is long
+enough to matter.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ VALUE_COST = 80
 VALUES_MAX = 1_600_000
 
 DEPTH_MAX = 32
+
+_DEPTH_MAX = DEPTH_MAX
 
 # First bytes of arrays and maps.
 _CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
@@ -56,8 +60,11 @@ def count_values(payload: bytes, limit: int = VALUES_MAX) -> int:
     while left and pos < end and count <= limit:
         byte = payload[pos]
         width = _LENGTH_BYTES[byte]
-        length = int.from_bytes(payload[pos + 1 : pos + 1 + width], "big") if width else byte & _LENGTH_BITS[byte]
-        pos += 1 + width + _FIXED_BYTES[byte]
+        pos += 1
+        length = byte & _LENGTH_BITS[byte]
+        for at in range(pos, min(pos + width, end)):
+            length = length << 8 | payload[at]
+        pos += width + _FIXED_BYTES[byte]
         values = _VALUES[byte]
         if values:
             left += length * values
@@ -70,7 +77,8 @@ def count_values(payload: bytes, limit: int = VALUES_MAX) -> int:
 
 def may_be_deep(payload: bytes) -> bool:
     """Whether `payload` has enough bytes that could open a container for `is_deep` to be worth asking."""
-    return len(payload) - len(payload.translate(None, _CONTAINERS)) > DEPTH_MAX
+    size = len(payload)
+    return size > _DEPTH_MAX and size - len(payload.translate(None, _CONTAINERS)) > _DEPTH_MAX
 
 
 def is_deep(value: Any) -> bool:

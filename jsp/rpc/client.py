@@ -1,8 +1,10 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """`jsp.rpc.connect` and the client: calls that block their greenlet, any number of them on one connection.
 
-A call is a frame out and a frame back. The caller encodes the request, writes it, and waits; one greenlet a lane
-reads the answers and wakes whom they are for; the caller decodes its own result. So a value that takes long to decode
-costs the one who asked for it, and no greenlet or timer is made for a call that has no time limit.
+A call is a frame out and a frame back. The caller encodes the request, writes it, and waits; answers are read in the
+turn of the loop that brought them, which goes on with those whom they are for; the caller decodes its own result. So a
+value that takes long to decode costs the one who asked for it, and no greenlet or timer is made for a call that has no
+time limit. With `Config.spin` a caller reads the answers itself while it polls.
 
 When the connection ends every call under way raises `jsp.ConnectionClosed`. A client is not connected again: whether
 a call that got no answer was run is not known, and only its author knows whether it may be run twice.
@@ -19,41 +21,39 @@ import gevent
 from gevent import Greenlet, get_hub, getcurrent
 from gevent.hub import Waiter
 
+import jsp.rpc.codec as codec
+import jsp.rpc.lanes as lanes
 from jsp.config import Config
 from jsp.crypto.identity import PeerId
-from jsp.errors import ConnectionClosed, Error, LocalError, Timeout
+from jsp.errors import Error, LocalError, Timeout
 from jsp.net.client import AddressLike
 from jsp.net.client import connect as transport_connect
 from jsp.net.connection import Connection
 from jsp.net.stream import Stream
 from jsp.net.waiting import Signal
 from jsp.rpc.calls import Future, Items
-from jsp.rpc.codec import (
-    CALL,
-    CANCEL,
-    CREDIT,
-    END,
-    FED,
-    FEEDS,
-    MAX_FRAME,
-    NOTIFY,
-    PROTOCOL,
-    REPLY,
-    STREAM,
-    Encoder,
-    Frame,
-    bare_frame,
-    check_max_frame,
-    decode,
-    payload_size,
-)
+from jsp.rpc.codec import FED, MAX_FRAME, PROTOCOL, Encoder, Frame, check_max_frame
 from jsp.rpc.errors import BadFrame, Unserialisable, parse_error
-from jsp.rpc.lanes import ITEMS, SMALL, Lanes, close_for, lane_for, read_lane, rpc_config
+from jsp.rpc.lanes import Lanes, Listener, close_for, rpc_config
 from jsp.rpc.sending import item_frame, send_items
 from jsp.rpc.service import METHODS, MethodInfo
 from jsp.rpc.session import FAILED, LOST, ClientCall, ClientSession
 from jsp.rpc.slots import Slots
 from jsp.rpc.windows import WINDOW
+
+_CALL = codec.CALL
+_NOTIFY = codec.NOTIFY
+_STREAM = codec.STREAM
+_CANCEL = codec.CANCEL
+_REPLY = codec.REPLY
+_END = codec.END
+_CREDIT = codec.CREDIT
+_FEEDS = codec.FEEDS
+_LOST = LOST
+_FAILED = FAILED
+_SMALL = lanes.SMALL
+_ITEMS = lanes.ITEMS
+_WINDOW = WINDOW
 
 
 def connect(
@@ -95,6 +95,11 @@ class Client:
         timeout: seconds for calls that name no time limit of their own; None, as at first: no limit.
     """
 
+    __slots__ = (
+        "_encoder", "_greenlets", "_hub", "_lanes", "_listener", "_session", "_slots", "_spins", "connection", "proxy",
+        "timeout", "__weakref__",
+    )  # fmt: skip
+
     def __init__(self, connection: Connection, *, max_frame: int = MAX_FRAME) -> None:
         if connection.negotiated["protocol"] != PROTOCOL:
             raise LocalError(f"the connection does not speak {PROTOCOL}: make it with jsp.rpc.rpc_config()")
@@ -102,11 +107,12 @@ class Client:
         self.proxy = Proxy(self, "")
         self.timeout: float | None = None
         self._hub = get_hub()
-        self._max_frame = check_max_frame(max_frame)
         self._session = ClientSession()
-        self._encoder = Encoder(max_frame)
+        self._encoder = Encoder(check_max_frame(max_frame))
         self._lanes = Lanes(connection)
         self._slots = Slots()
+        self._listener = Listener(max_frame, self._on_frames, self._refuse)
+        self._spins = connection.core.config.spin > 0
         self._greenlets: set[Greenlet[..., Any]] = set()
         connection.on_stream = self._on_stream
         connection.on_closed = self._on_closed
@@ -178,7 +184,9 @@ class Client:
             timer.close()
 
     def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = self._start(CALL, method, args, kwargs, None)
+        call = self._start(_CALL, method, args, kwargs, None)
+        if self._spins:
+            self._spin(call)
         if not call.final:
             waiter = call.waiter = Waiter(self._hub)
             try:
@@ -189,16 +197,22 @@ class Client:
                 raise
         return self.outcome(call)
 
+    def _spin(self, call: ClientCall) -> None:
+        """Read what comes here, as long as `Config.spin` allows."""
+        listener = self._listener
+        while not call.final and self.connection.spin(listener.arrived):
+            listener.read()
+
     def notify(self, method: str, /, *args: Any, **kwargs: Any) -> None:
         """Run a method without waiting for it. Nothing tells whether it ended well, or that it exists.
 
         Waits while too much is under way. A notification that has left runs to its end even if the client goes.
         """
-        self._start(NOTIFY, method, args, kwargs, None)
+        self._start(_NOTIFY, method, args, kwargs, None)
 
     def submit(self, method: str, /, *args: Any, **kwargs: Any) -> Future:
         """Call a method, and wait for its result later."""
-        return Future(self, self._start(CALL, method, args, kwargs, Signal()), method)
+        return Future(self, self._start(_CALL, method, args, kwargs, Signal()), method)
 
     def stream(self, method: str, /, *args: Any, **kwargs: Any) -> Items:
         """Call a method that is a generator, and iterate over its items as they come.
@@ -206,7 +220,7 @@ class Client:
         The method runs ahead of its consumer by at most 1 MiB of items, and is stopped when the iterator is dropped
         or closed. Iterating raises what `call` raises; items that came before are given first.
         """
-        return Items(self, self._start(STREAM, method, args, kwargs, Signal()), method)
+        return Items(self, self._start(_STREAM, method, args, kwargs, Signal()), method)
 
     def methods(self) -> list[MethodInfo]:
         """What the server offers."""
@@ -231,12 +245,12 @@ class Client:
             frame = self._encoder.request(kind, call_id, method, args, kwargs)
         except Unserialisable as error:
             feed, args, kwargs = _split_feed(args, kwargs)
-            if feed is None or kind == NOTIFY:
+            if feed is None or kind == _NOTIFY:
                 raise error
-            frame = self._encoder.request(kind + FEEDS, call_id, method, args, kwargs)
-        size = payload_size(frame) + (WINDOW if feed is not None else 0)
+            frame = self._encoder.request(kind + _FEEDS, call_id, method, args, kwargs)
+        size = codec.payload_size(frame) + (_WINDOW if feed is not None else 0)
         self._slots.acquire(size)
-        lane = lane_for(frame) if feed is None else ITEMS
+        lane = lanes.lane_for(frame) if feed is None else _ITEMS
         call = ClientCall(call_id, kind, size, feed is not None, lane)
         call.signal = signal if feed is None or signal is not None else Signal()
         session.open(call)
@@ -255,7 +269,7 @@ class Client:
         assert call.credit is not None
         try:
             send_items(items, partial(item_frame, self._encoder, call.id), call.credit, call.signal, self._lanes)
-            self._lanes.send(ITEMS, bare_frame(END, call.id))
+            self._lanes.send(_ITEMS, codec.bare_frame(_END, call.id))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
@@ -269,16 +283,16 @@ class Client:
 
     def outcome(self, call: ClientCall) -> Any:
         """The result of a call that is over; raises what it failed with."""
-        if call.final == FAILED:
+        if call.final == _FAILED:
             assert call.failure is not None
             raise call.failure
-        if call.final == LOST:
+        if call.final == _LOST:
             raise self.connection.closed_error()
-        if call.final == END:
+        if call.final == _END:
             return None
         try:
-            value = decode(call.payload)
-            if call.final == REPLY:
+            value = codec.decode(call.payload)
+            if call.final == _REPLY:
                 return value
             error = parse_error(value)
         except BadFrame as bad:
@@ -292,9 +306,9 @@ class Client:
         payload = call.inbox.take()
         credit = call.inbox.poll_credit()
         if credit and not call.final:
-            self._lanes.send(SMALL, self._encoder.frame(CREDIT, call.id, credit))
+            self._lanes.send(_SMALL, self._encoder.frame(_CREDIT, call.id, credit))
         try:
-            return decode(payload)
+            return codec.decode(payload)
         except BadFrame as bad:
             self._refuse(bad)
             raise self.connection.closed_error() from bad
@@ -306,7 +320,7 @@ class Client:
         if call.final or self.closed:
             return
         self._stop_feeder(call)
-        frame = bare_frame(CANCEL, call.id)
+        frame = codec.bare_frame(_CANCEL, call.id)
         try:
             if not self._lanes.try_send(call.lane, frame):
                 self._spawn(self._send_late, call.lane, frame)
@@ -328,20 +342,11 @@ class Client:
     # --- what comes ----------------------------------------------------------------------------------------
 
     def _on_stream(self, connection: Connection, stream: Stream) -> None:
-        self._spawn(self._read, stream)
-
-    def _read(self, stream: Stream) -> None:
-        try:
-            read_lane(stream, self._max_frame, self._on_frames)
-        except ConnectionClosed:
-            pass
-        except BadFrame as error:
-            self._refuse(error)
+        self._listener.open(stream)
 
     def _on_frames(self, frames: list[Frame]) -> None:
-        handle = self._session.handle_frame
         for kind, call_id, payload in frames:
-            call = handle(kind, call_id, payload)
+            call = self._session.handle_frame(kind, call_id, payload)
             if call is not None:
                 if call.over:
                     self._slots.release(call.size)
@@ -376,6 +381,8 @@ class Client:
 
 class Proxy:
     """Methods of a server as attributes; every argument goes to the method, none to the call."""
+
+    __slots__ = ("_client", "_name")
 
     def __init__(self, client: Client, name: str) -> None:
         self._client = client

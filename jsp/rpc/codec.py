@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Frames of jsp-rpc/1: the wire format, in full, and the code that reads and writes it.
 
 **Lanes.** A connection with the application protocol `jsp-rpc/1` carries frames on unidirectional streams, called
@@ -55,8 +56,9 @@ from typing import Any
 
 import msgpack
 
+import jsp.rpc.bounds as bounds
 from jsp.errors import LocalError
-from jsp.rpc.bounds import DEPTH_MAX, VALUES_MAX, count_values, is_deep, may_be_deep
+from jsp.rpc.bounds import DEPTH_MAX, VALUES_MAX, is_deep
 from jsp.rpc.errors import BadFrame, TooLarge, Unserialisable
 
 PROTOCOL = "jsp-rpc/1"
@@ -85,19 +87,24 @@ LANES_MAX = 3
 # kind, call, payload; None in place of a payload that was too large and passed over
 Frame = tuple[int, int, bytes | None]
 
-_HEADER = Struct(">IBI")
+_pack_head = Struct(">IBI").pack
 _SIZE_SIZE = 4
-_HEAD_SIZE = _HEADER.size
+_HEAD_SIZE = 9
 _AFTER_SIZE = _HEAD_SIZE - _SIZE_SIZE
 
 _NIL = b"\xc0"
 _FED = 1  # extension type
+_VALUES_MAX = VALUES_MAX
 # A packer's buffer grows with what is packed and never shrinks; above this a new one is made.
 _PACKER_KEEPS = 256 << 10
+
+_unpack = msgpack.unpackb
 
 
 class Fed:
     """Stands for the streamed argument while a request is encoded or decoded."""
+
+    __slots__ = ()
 
 
 FED = Fed()
@@ -141,15 +148,14 @@ class Framer:
             data = bytes(self._partial)
             self._partial = bytearray()
         frames: list[Frame] = []
-        unpack = _HEADER.unpack_from
         pos = 0
         end = len(data)
         self._need = _HEAD_SIZE
         while end - pos >= _HEAD_SIZE:
-            size, kind, call = unpack(data, pos)
+            size = _u32(data, pos)
             stop = pos + _SIZE_SIZE + size
             if size > self._max:
-                frames.append((kind, call, None))
+                frames.append((data[pos + 4], _u32(data, pos + 5), None))
                 self._skip = max(0, stop - end)
             elif size < _AFTER_SIZE:
                 raise BadFrame(f"a frame has at least {_AFTER_SIZE} bytes behind its size, not {size}")
@@ -157,21 +163,26 @@ class Framer:
                 self._need = stop - pos
                 break
             else:
-                frames.append((kind, call, data[pos + _HEAD_SIZE : stop]))
+                frames.append((data[pos + 4], _u32(data, pos + 5), data[pos + _HEAD_SIZE : stop]))
             pos = stop
         if pos < end:
             self._partial += data[pos:]
         return frames
 
 
+def _u32(data: bytes, at: int) -> int:
+    high = data[at] << 8 | data[at + 1]
+    return high << 16 | data[at + 2] << 8 | data[at + 3]
+
+
 def bare_frame(kind: int, call: int) -> bytes:
     """A frame without payload: CANCEL, END."""
-    return _HEADER.pack(_AFTER_SIZE, kind, call)
+    return _pack_head(_AFTER_SIZE, kind, call)
 
 
 def done_frame(call: int) -> bytes:
     """REPLY with nil."""
-    return _HEADER.pack(_AFTER_SIZE + 1, REPLY, call) + _NIL
+    return _pack_head(_AFTER_SIZE + 1, REPLY, call) + _NIL
 
 
 def payload_size(frame: bytes) -> int:
@@ -203,7 +214,7 @@ class Encoder:
             self._pack = _new_packer()
             if size > self._max:
                 raise TooLarge(f"{len(payload)} bytes are more than max_frame allows ({self._max})")
-        return _HEADER.pack(size, kind, call) + payload
+        return _pack_head(size, kind, call) + payload
 
     def request(self, kind: int, call: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """CALL, NOTIFY or STREAM; `FED` among the arguments stands for the streamed one. Raises as `frame` does."""
@@ -238,14 +249,7 @@ def decode(payload: bytes | None) -> Any:
 def decode_request(payload: bytes | None, feeds: bool) -> tuple[str, list[Any], dict[str, Any]]:
     """Method, arguments and keyword arguments of a request; `feeds`: `FED` is among them. Raises as `decode` does."""
     fed: list[Fed] = []
-
-    def on_extension(code: int, data: bytes) -> Fed:
-        if code != _FED or data:
-            _refuse_extension(code, data)
-        fed.append(FED)
-        return FED
-
-    value = _decode(payload, on_extension if feeds else _refuse_extension)
+    value = _decode(payload, _taker(fed) if feeds else _refuse_extension)
     if type(value) is not list or len(value) != 3:
         raise BadFrame("a request is [method, args, kwargs]")
     method, args, kwargs = value
@@ -260,6 +264,18 @@ def decode_request(payload: bytes | None, feeds: bool) -> tuple[str, list[Any], 
         if len(places) != 1 or len(fed) != 1:
             raise BadFrame("one argument of such a request is streamed")
     return method, args, kwargs
+
+
+def _taker(fed: list[Fed]) -> Callable[[int, bytes], Fed]:
+    """What unpacks extensions of a request with a streamed argument; `fed` gets a `FED` for each of them."""
+
+    def on_extension(code: int, data: bytes) -> Fed:
+        if code != _FED or data:
+            _refuse_extension(code, data)
+        fed.append(FED)
+        return FED
+
+    return on_extension
 
 
 def decode_credit(payload: bytes | None) -> int:
@@ -284,16 +300,16 @@ def _decode(payload: bytes | None, on_extension: Callable[[int, bytes], Any]) ->
     if payload is None:
         raise TooLarge("larger than the receiver's max_frame")
     # No value has less than one byte.
-    if len(payload) > VALUES_MAX and count_values(payload) > VALUES_MAX:
+    if len(payload) > _VALUES_MAX and bounds.count_values(payload) > _VALUES_MAX:
         raise TooLarge(f"more than {VALUES_MAX} values in one payload")
     try:
-        value = msgpack.unpackb(payload, raw=False, strict_map_key=False, timestamp=3, ext_hook=on_extension)
+        value = _unpack(payload, raw=False, strict_map_key=False, timestamp=3, ext_hook=on_extension)
     except BadFrame:
         raise
     except TypeError:
         raise Unserialisable("a dict has a list or a dict as a key") from None
     except (ValueError, OverflowError) as error:
         raise BadFrame(f"not a MessagePack value: {str(error) or type(error).__name__}") from None
-    if may_be_deep(payload) and is_deep(value):
+    if bounds.may_be_deep(payload) and is_deep(value):
         raise Unserialisable(f"containers are nested deeper than {DEPTH_MAX}")
     return value

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """One call on the server, from its request to the frame that ends it.
 
 `execute` runs in a greenlet of its own. Whatever the method does - return, raise, stream, be stopped - exactly one
@@ -14,11 +15,16 @@ from typing import Any
 from gevent import getcurrent
 from greenlet import GreenletExit
 
+import jsp.rpc.codec as codec
+import jsp.rpc.lanes as lanes
+import jsp.rpc.session as session
 from jsp.crypto.identity import PeerId
 from jsp.errors import Error, LocalError
+from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.waiting import Signal
 from jsp.rpc.codec import (
+    CANCEL,
     CREDIT,
     END,
     ERROR,
@@ -27,19 +33,29 @@ from jsp.rpc.codec import (
     REPLY,
     STREAM,
     Encoder,
-    bare_frame,
-    decode,
-    decode_request,
-    done_frame,
+    Frame,
 )
 from jsp.rpc.errors import BadFrame, ErrorCode, TooLarge, Unserialisable, fields_of, words_of
-from jsp.rpc.lanes import ITEMS, SMALL, SMALL_MAX, Lanes, close_for, lane_for
+from jsp.rpc.lanes import ITEMS, SMALL, SMALL_MAX, Lanes, close_for
 from jsp.rpc.sending import item_frame, send_items
 from jsp.rpc.service import Method, Service
 from jsp.rpc.session import ServedCall, ServerSession
+from jsp.rpc.turns import give_way
 from jsp.rpc.workers import Worker, Workers
 
 log = logging.getLogger("jsp.rpc")
+
+_CANCEL = CANCEL
+_NOTIFY = NOTIFY
+_STREAM = STREAM
+_REPLY = REPLY
+_ERROR = ERROR
+_END = END
+_ITEMS = ITEMS
+_SMALL_MAX = SMALL_MAX
+
+# Seconds that a reader starts methods before others have a turn: as long as gevent's loop runs what is ready.
+_TURN = 0.005
 
 # Letters of a name nobody knows that are sent back.
 _NAME_SHOWN = 100
@@ -55,8 +71,11 @@ class Served:
         encoder: makes them.
         service: what it may call.
         workers: who runs that.
+        max_frame: the largest frame either side sends.
         debug: whether tracebacks are sent.
     """
+
+    __slots__ = ("_starting", "connection", "debug", "encoder", "lanes", "max_frame", "service", "session", "workers")
 
     def __init__(self, connection: Connection, service: Service, workers: Workers, max_frame: int, debug: bool) -> None:
         self.connection = connection
@@ -65,8 +84,57 @@ class Served:
         self.encoder = Encoder(max_frame)
         self.service = service
         self.workers = workers
+        self.max_frame = max_frame
         self.debug = debug
         self._starting = False
+
+    # --- what comes ----------------------------------------------------------------------------------------
+
+    def on_frames(self, frames: list[Frame]) -> None:
+        """Frames of the client; those who read them wait here while the lanes are full. Raises BadFrame."""
+        # What methods answer at once leaves together, when all of these have had their turn.
+        self.lanes.cork()
+        turn_over = clock.now() + _TURN
+        try:
+            for kind, call_id, payload in frames:
+                if session.is_request(kind):
+                    self._on_request(kind, call_id, payload)
+                elif kind == _CANCEL:
+                    self._on_cancel(call_id, payload)
+                else:
+                    call = self.session.handle_frame(kind, call_id, payload)
+                    if call is not None and call.signal is not None:
+                        call.signal.notify()
+                if clock.now() > turn_over:
+                    self.lanes.uncork()
+                    give_way()
+                    self.lanes.cork()
+                    turn_over = clock.now() + _TURN
+        finally:
+            self.lanes.uncork()
+
+    def _on_request(self, kind: int, call_id: int, payload: bytes | None) -> None:
+        if payload is None:
+            text = f"a request larger than the server's max_frame ({self.max_frame})"
+            self._refuse(call_id, ErrorCode.TOO_LARGE, text)
+            return
+        call = self.session.handle_request(kind, call_id, payload)
+        if call is not None:
+            self.workers.start(call)
+
+    def _on_cancel(self, call_id: int, payload: bytes | None) -> None:
+        call = self.session.handle_cancel(call_id, payload)
+        if call is not None and call.worker is not None:
+            self.workers.cancel(call)
+            return
+        if call is not None:
+            self.finish(call)
+        self._refuse(call_id, ErrorCode.CANCELLED, "stopped before it began")
+
+    def _refuse(self, call_id: int, code: ErrorCode, words: str) -> None:
+        self.lanes.send(SMALL, self.refusal(call_id, code, words))
+
+    # --- calls -------------------------------------------------------------------------------------------------
 
     def start_waiting(self) -> None:
         """Start the calls that waited for others to be over, as far as they may."""
@@ -90,11 +158,13 @@ class Served:
 
     def refusal(self, call_id: int, code: ErrorCode, words: str) -> bytes:
         """An ERROR frame of the server's own."""
-        return self.encoder.frame(ERROR, call_id, (code, code.name, words, None))
+        return self.encoder.frame(_ERROR, call_id, (code, code.name, words, None))
 
 
 class CallError(Exception):
     """A call that the server does not run, or whose outcome it cannot send."""
+
+    __slots__ = ("code",)
 
     def __init__(self, code: ErrorCode, words: str) -> None:
         super().__init__(words)
@@ -139,19 +209,19 @@ def _outcome(call: ServedCall, served: Served) -> bytes:
     except GreenletExit:
         return served.refusal(call.id, ErrorCode.CANCELLED, f"{name} was stopped")
     except CallError as error:
-        if call.kind == NOTIFY:
+        if call.kind == _NOTIFY:
             log.warning("notification %.64r: %.200r", name, str(error))
         return served.refusal(call.id, error.code, words_of(error))
     except BaseException as error:
         # gevent.Timeout is not an Exception, and still the method's own affair.
-        log.log(logging.WARNING if call.kind == NOTIFY else logging.INFO, "%.64r raised", name, exc_info=error)
-        return served.encoder.frame(ERROR, call.id, fields_of(error, served.debug))
+        log.log(logging.WARNING if call.kind == _NOTIFY else logging.INFO, "%.64r raised", name, exc_info=error)
+        return served.encoder.frame(_ERROR, call.id, fields_of(error, served.debug))
 
 
 def _read(call: ServedCall) -> tuple[str, list[Any], dict[str, Any]]:
     payload, call.payload = call.payload, b""
     try:
-        name, args, kwargs = decode_request(payload, call.feeds)
+        name, args, kwargs = codec.decode_request(payload, call.feeds)
     except (TooLarge, Unserialisable) as error:
         raise _unsendable("the request", error) from None
     if call.feeds:
@@ -165,7 +235,7 @@ def _find(call: ServedCall, service: Service, name: str) -> Method:
     method = service.find(name)
     if method is None:
         raise CallError(ErrorCode.UNKNOWN_METHOD, f"there is no method {name[:_NAME_SHOWN]!r}")
-    if method.streams != (call.kind == STREAM):
+    if method.streams != (call.kind == _STREAM):
         text = "streams its items: use stream()" if method.streams else "does not stream: use call()"
         raise CallError(ErrorCode.WRONG_CALL, f"{name} {text}")
     return method
@@ -175,7 +245,7 @@ def _run(call: ServedCall, served: Served, method: Method, args: list[Any], kwar
     call.stoppable = True
     try:
         result = method.function(*args, **kwargs)
-        if call.kind == STREAM:
+        if call.kind == _STREAM:
             _stream(call, served, result)
     except TypeError as error:
         mismatch = method.mismatch(args, kwargs)
@@ -184,12 +254,12 @@ def _run(call: ServedCall, served: Served, method: Method, args: list[Any], kwar
         raise
     finally:
         call.stoppable = False
-    if call.kind == NOTIFY:
-        return done_frame(call.id)
-    if call.kind == STREAM:
-        return bare_frame(END, call.id)
+    if call.kind == _NOTIFY:
+        return codec.done_frame(call.id)
+    if call.kind == _STREAM:
+        return codec.bare_frame(_END, call.id)
     try:
-        return served.encoder.frame(REPLY, call.id, result)
+        return served.encoder.frame(_REPLY, call.id, result)
     except (TooLarge, Unserialisable) as error:
         raise _unsendable("the result", error) from None
 
@@ -221,8 +291,8 @@ def _signal(call: ServedCall) -> Signal:
 
 def _end(call: ServedCall, served: Served, frame: bytes) -> None:
     """Send the frame that ends the call."""
-    lane = ITEMS if call.kind == STREAM else lane_for(frame)
-    if len(frame) > SMALL_MAX:
+    lane = _ITEMS if call.kind == _STREAM else lanes.lane_for(frame)
+    if len(frame) > _SMALL_MAX:
         served.session.charge(call, len(frame))
     try:
         served.lanes.send(lane, frame)
@@ -235,6 +305,8 @@ def _end(call: ServedCall, served: Served, frame: bytes) -> None:
 
 class Incoming:
     """The streamed argument of a call, for the method: an iterator over what the client sends."""
+
+    __slots__ = ("_call",)
 
     def __init__(self, call: ServedCall) -> None:
         self._call = call
@@ -256,7 +328,7 @@ class Incoming:
         if credit:
             served.lanes.send(SMALL, served.encoder.frame(CREDIT, call.id, credit))
         try:
-            return decode(payload)
+            return codec.decode(payload)
         except BadFrame as error:
             close_for(served.connection, error)
             raise

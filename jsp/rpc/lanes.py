@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """The streams that frames travel on: one a direction and size of frame, opened when first needed.
 
 Senders write whole frames, so any number of greenlets may send at once; a full stream makes them wait. A reader can
@@ -12,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from jsp.config import Config
-from jsp.errors import Error, StreamReset
+from jsp.errors import ConnectionClosed, Error, StreamReset
 from jsp.net.connection import Connection
 from jsp.net.stream import Stream
+from jsp.net.waiting import Signal
 from jsp.rpc.codec import LANES_MAX, PROTOCOL, Frame, Framer
 from jsp.rpc.errors import BadFrame
 
@@ -24,10 +26,13 @@ log = logging.getLogger("jsp.rpc")
 SMALL = 0
 ITEMS = 1
 LARGE = 2
+_SMALL = SMALL
+_LARGE = LARGE
 _URGENCY = (2, 3, 4)
 
 # Frames up to this size count as small: at 10 Mbit/s one holds up the next for 26 ms.
 SMALL_MAX = 32 << 10
+_SMALL_MAX = SMALL_MAX
 
 _READ_SIZE = 64 << 10
 
@@ -44,6 +49,8 @@ def rpc_config(config: Config | None = None) -> Config:
 class Lanes:
     """The lanes on which one side of a connection sends."""
 
+    __slots__ = ("_connection", "_corked", "_streams")
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._streams: list[Stream | None] = [None] * LANES_MAX
@@ -51,7 +58,7 @@ class Lanes:
 
     def send(self, lane: int, frame: bytes) -> None:
         """Send a frame, waiting while the lane is full. Raises ConnectionClosed."""
-        if self._corked is not None and lane == SMALL:
+        if self._corked is not None and lane == _SMALL:
             self._corked.append(frame)
             return
         stream = self._streams[lane]
@@ -89,12 +96,46 @@ class Lanes:
         """Send what was kept back; waits, and raises, as `send` does."""
         frames, self._corked = self._corked, None
         if frames:
-            self.send(SMALL, frames[0] if len(frames) == 1 else b"".join(frames))
+            self.send(_SMALL, frames[0] if len(frames) == 1 else b"".join(frames))
 
 
 def lane_for(frame: bytes) -> int:
     """The lane of a frame that need not be in order with others."""
-    return SMALL if len(frame) <= SMALL_MAX else LARGE
+    return _SMALL if len(frame) <= _SMALL_MAX else _LARGE
+
+
+class LaneReader:
+    """Reads a lane that the peer opened.
+
+    Args:
+        stream: the lane. Raises BadFrame if it cannot be one.
+        max_frame: the largest frame taken.
+        handle: called with frames, as they come.
+
+    Attributes:
+        stream: it.
+    """
+
+    __slots__ = ("_framer", "_handle", "stream")
+
+    def __init__(self, stream: Stream, max_frame: int, handle: Callable[[list[Frame]], None]) -> None:
+        if stream.inner.send is not None:
+            raise BadFrame("a lane is a unidirectional stream")
+        self.stream = stream
+        self._framer = Framer(max_frame)
+        self._handle = handle
+
+    def read(self) -> None:
+        """Wait until something comes, and take it. Raises ConnectionClosed, and BadFrame also when the lane ends."""
+        try:
+            data = self.stream.recv(_READ_SIZE)
+        except StreamReset:
+            data = b""
+        if not data:
+            raise BadFrame("a lane ended before its connection")
+        frames = self._framer.receive(data)
+        if frames:
+            self._handle(frames)
 
 
 def read_lane(stream: Stream, max_frame: int, handle: Callable[[list[Frame]], None]) -> None:
@@ -102,17 +143,62 @@ def read_lane(stream: Stream, max_frame: int, handle: Callable[[list[Frame]], No
 
     Raises ConnectionClosed then, and BadFrame when the lane ends before.
     """
-    if stream.inner.send is not None:
-        raise BadFrame("a lane is a unidirectional stream")
-    framer = Framer(max_frame)
-    try:
-        while data := stream.recv(_READ_SIZE):
-            frames = framer.receive(data)
-            if frames:
-                handle(frames)
-    except StreamReset:
-        pass
-    raise BadFrame("a lane ended before its connection")
+    reader = LaneReader(stream, max_frame, handle)
+    while True:
+        reader.read()
+
+
+class Listener:
+    """Reads all lanes that the peer opened, without a greenlet: in the loop's own, or in that of one who spins.
+
+    Args:
+        max_frame: the largest frame taken.
+        handle: called with frames, as they come; must not wait.
+        refuse: called with the error when the peer breaks a rule, and nothing is read any more.
+
+    Attributes:
+        arrived: given when there is something to read.
+    """
+
+    __slots__ = ("_handle", "_max", "_readers", "_refuse", "arrived")
+
+    def __init__(
+        self, max_frame: int, handle: Callable[[list[Frame]], None], refuse: Callable[[BadFrame], None]
+    ) -> None:
+        self.arrived = Signal()
+        self._max = max_frame
+        self._handle = handle
+        self._refuse = refuse
+        self._readers: list[LaneReader] = []
+
+    def open(self, stream: Stream) -> None:
+        """A lane was opened."""
+        try:
+            self._readers.append(LaneReader(stream, self._max, self._handle))
+        except BadFrame as error:
+            self._refuse(error)
+            return
+        # The lanes share one signal, and the listener is what it wakes.
+        stream.readable = self.arrived
+        if len(self._readers) == 1:
+            self.arrived.add(self)
+
+    def read(self) -> None:
+        """Take what has come."""
+        try:
+            for reader in self._readers:
+                stream = reader.stream
+                while stream.has_news():
+                    reader.read()
+        except ConnectionClosed:
+            pass
+        except BadFrame as error:
+            self._refuse(error)
+
+    def switch(self, value: object) -> None:
+        """Something has come: what `arrived` wakes."""
+        self.arrived.add(self)
+        self.read()
 
 
 def close_for(connection: Connection, error: BadFrame) -> None:

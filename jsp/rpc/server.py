@@ -21,17 +21,12 @@ from jsp.net.handler import Handler
 from jsp.net.server import Listener
 from jsp.net.server import Server as TransportServer
 from jsp.net.stream import Stream
-from jsp.rpc.codec import CANCEL, MAX_FRAME, Frame, check_max_frame
-from jsp.rpc.errors import BadFrame, ErrorCode
+from jsp.rpc.codec import MAX_FRAME, check_max_frame
+from jsp.rpc.errors import BadFrame
 from jsp.rpc.execution import Served, execute
-from jsp.rpc.lanes import SMALL, close_for, read_lane, rpc_config
+from jsp.rpc.lanes import close_for, read_lane, rpc_config
 from jsp.rpc.service import as_service
-from jsp.rpc.session import is_request
-from jsp.rpc.turns import give_way
 from jsp.rpc.workers import Workers
-
-# Seconds that a reader starts methods before others have a turn: as long as gevent's loop runs what is ready.
-_TURN = 0.005
 
 
 class Server(TransportServer):
@@ -101,7 +96,7 @@ class CallHandler(Handler):
 
     def handle_stream(self, stream: Stream) -> None:
         try:
-            read_lane(stream, self.rpc.max_frame, self._on_frames)
+            read_lane(stream, self.rpc.max_frame, self._served.on_frames)
         except ConnectionClosed:
             pass
         except BadFrame as error:
@@ -115,50 +110,6 @@ class CallHandler(Handler):
             else:
                 served.session.finish(call)
         served.start_waiting()
-
-    def _on_frames(self, frames: list[Frame]) -> None:
-        # What methods answer at once leaves together, when all of these have had their turn.
-        lanes = self._served.lanes
-        lanes.cork()
-        turn_over = clock.now() + _TURN
-        try:
-            for kind, call_id, payload in frames:
-                if is_request(kind):
-                    self._on_request(kind, call_id, payload)
-                elif kind == CANCEL:
-                    self._on_cancel(call_id, payload)
-                else:
-                    call = self._served.session.handle_frame(kind, call_id, payload)
-                    if call is not None and call.signal is not None:
-                        call.signal.notify()
-                if clock.now() > turn_over:
-                    lanes.uncork()
-                    give_way()
-                    lanes.cork()
-                    turn_over = clock.now() + _TURN
-        finally:
-            lanes.uncork()
-
-    def _on_request(self, kind: int, call_id: int, payload: bytes | None) -> None:
-        if payload is None:
-            text = f"a request larger than the server's max_frame ({self.rpc.max_frame})"
-            self._refuse(call_id, ErrorCode.TOO_LARGE, text)
-            return
-        call = self._served.session.handle_request(kind, call_id, payload)
-        if call is not None:
-            self._served.workers.start(call)
-
-    def _on_cancel(self, call_id: int, payload: bytes | None) -> None:
-        call = self._served.session.handle_cancel(call_id, payload)
-        if call is not None and call.worker is not None:
-            self._served.workers.cancel(call)
-            return
-        if call is not None:
-            self._served.finish(call)
-        self._refuse(call_id, ErrorCode.CANCELLED, "stopped before it began")
-
-    def _refuse(self, call_id: int, code: ErrorCode, words: str) -> None:
-        self._served.lanes.send(SMALL, self._served.refusal(call_id, code, words))
 
 
 def _limit(spawn: str | int | Pool) -> int | None:

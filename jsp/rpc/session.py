@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Both halves of jsp-rpc/1 as machines: which calls are under way, what a frame means for them. Sans-I/O.
 
 `ClientSession` numbers calls and notes what came for them; `ServerSession` admits calls and decides when one may
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from jsp.rpc.bounds import VALUE_COST, VALUES_MAX, count_values
+import jsp.rpc.bounds as bounds
+from jsp.rpc.bounds import VALUE_COST, VALUES_MAX
 from jsp.rpc.codec import (
     CALL,
     CALLS_MAX,
@@ -30,12 +32,28 @@ from jsp.rpc.codec import (
 from jsp.rpc.errors import BadFrame, CloseCode
 from jsp.rpc.windows import WINDOW, Credit, Inbox
 
-_IDS = 1 << 32
 _COST_MAX = VALUES_MAX * VALUE_COST
+
+_CALL = CALL
+_NOTIFY = NOTIFY
+_STREAM = STREAM
+_REPLY = REPLY
+_ERROR = ERROR
+_ITEM = ITEM
+_END = END
+_CREDIT = CREDIT
+_FEEDS = FEEDS
+_CALLS_MAX = CALLS_MAX
+_HELD_MAX = HELD_MAX
+_WINDOW = WINDOW
+_VALUE_COST = VALUE_COST
 
 # What a call came to, beside REPLY, ERROR and END: the connection ended first, or something failed on this side.
 LOST = -1
 FAILED = -2
+
+_LOST = LOST
+_FAILED = FAILED
 
 
 class ClientCall:
@@ -67,7 +85,7 @@ class ClientCall:
         self.over = False
         self.payload: bytes | None = b""
         self.failure: BaseException | None = None
-        self.inbox = Inbox() if kind == STREAM else None
+        self.inbox = Inbox() if kind == _STREAM else None
         self.credit = Credit() if feeds else None
         self.lane = lane
         self.waiter: Any = None
@@ -77,7 +95,7 @@ class ClientCall:
     def fail(self, error: BaseException) -> None:
         """Something on this side makes the call fail; the server is told to stop it, and has yet to say that it is."""
         self.failure = error
-        self.final = FAILED
+        self.final = _FAILED
 
 
 class ClientSession:
@@ -87,15 +105,17 @@ class ClientSession:
         calls: those under way, by id.
     """
 
+    __slots__ = ("_last", "calls")
+
     def __init__(self) -> None:
         self.calls: dict[int, ClientCall] = {}
         self._last = 0
 
     def next_id(self) -> int:
         """A number that no call under way has, and none had for long."""
-        last = (self._last + 1) % _IDS
+        last = (self._last + 1) & 0xFFFFFFFF
         while last in self.calls:
-            last = (last + 1) % _IDS
+            last = (last + 1) & 0xFFFFFFFF
         self._last = last
         return last
 
@@ -108,19 +128,19 @@ class ClientSession:
         call = self.calls.get(call_id)
         if call is None:
             # The end of a call that was cancelled can overtake what was said of it on other lanes.
-            if not REPLY <= kind <= CREDIT:
+            if not _REPLY <= kind <= _CREDIT:
                 raise BadFrame(f"frame kind {kind} is not a server's")
             return None
-        if kind == REPLY and call.kind != STREAM:
-            self._finish(call, REPLY, payload)
-        elif kind == ITEM and call.inbox is not None:
+        if kind == _REPLY and call.kind != _STREAM:
+            self._finish(call, _REPLY, payload)
+        elif kind == _ITEM and call.inbox is not None:
             call.inbox.push(payload)
-        elif kind == ERROR:
-            self._finish(call, ERROR, payload)
-        elif kind == END and call.kind == STREAM:
+        elif kind == _ERROR:
+            self._finish(call, _ERROR, payload)
+        elif kind == _END and call.kind == _STREAM:
             check_bare(payload)
-            self._finish(call, END, b"")
-        elif kind == CREDIT and call.credit is not None:
+            self._finish(call, _END, b"")
+        elif kind == _CREDIT and call.credit is not None:
             call.credit.grant(decode_credit(payload))
         else:
             raise BadFrame(f"frame kind {kind} for a call of kind {call.kind}")
@@ -138,7 +158,7 @@ class ClientSession:
         calls = list(self.calls.values())
         self.calls.clear()
         for call in calls:
-            call.final = LOST
+            call.final = _LOST
         return calls
 
 
@@ -165,17 +185,17 @@ class ServedCall:
     )  # fmt: skip
 
     def __init__(self, call_id: int, kind: int, payload: bytes, owner: Any) -> None:
-        feeds = kind > FEEDS
+        feeds = kind > _FEEDS
         self.id = call_id
-        self.kind = kind - FEEDS if feeds else kind
+        self.kind = kind - _FEEDS if feeds else kind
         self.feeds = feeds
         self.payload = payload
-        self.size = len(payload) + (WINDOW if feeds else 0)
+        self.size = len(payload) + (_WINDOW if feeds else 0)
         self.cost = 0
         self.started = False
         self.over = False
         self.inbox = Inbox() if feeds else None
-        self.credit = Credit() if kind & ~FEEDS == STREAM else None
+        self.credit = Credit() if self.kind == _STREAM else None
         self.owner = owner
         self.worker: Any = None
         self.stoppable = False
@@ -195,6 +215,8 @@ class ServerSession:
         calls: those under way, by id.
     """
 
+    __slots__ = ("_cost", "_held", "_owner", "_waiting", "calls")
+
     def __init__(self, owner: Any = None) -> None:
         self.calls: dict[int, ServedCall] = {}
         self._owner = owner
@@ -207,10 +229,10 @@ class ServerSession:
         calls = self.calls
         if call_id in calls:
             raise BadFrame(f"call {call_id} is under way already")
-        if len(calls) >= CALLS_MAX:
+        if len(calls) >= _CALLS_MAX:
             raise BadFrame(f"more than {CALLS_MAX} calls at once", CloseCode.LIMIT)
         call = ServedCall(call_id, kind, payload, self._owner)
-        if self._held and self._held + call.size > HELD_MAX:
+        if self._held and self._held + call.size > _HELD_MAX:
             raise BadFrame(f"requests of more than {HELD_MAX} bytes at once", CloseCode.LIMIT)
         calls[call_id] = call
         self._held += call.size
@@ -224,15 +246,15 @@ class ServerSession:
         """ITEM, END or CREDIT. Returns the call that has news, unless it is over and gone. Raises BadFrame."""
         call = self.calls.get(call_id)
         if call is None:
-            if kind not in (ITEM, END, CREDIT):
+            if not _ITEM <= kind <= _CREDIT:
                 raise BadFrame(f"frame kind {kind} is not a client's")
             return None
-        if kind == ITEM and call.inbox is not None and not call.inbox.ended:
+        if kind == _ITEM and call.inbox is not None and not call.inbox.ended:
             call.inbox.push(payload)
-        elif kind == END and call.inbox is not None and not call.inbox.ended:
+        elif kind == _END and call.inbox is not None and not call.inbox.ended:
             check_bare(payload)
             call.inbox.ended = True
-        elif kind == CREDIT and call.credit is not None:
+        elif kind == _CREDIT and call.credit is not None:
             call.credit.grant(decode_credit(payload))
         else:
             raise BadFrame(f"frame kind {kind} for a call of kind {call.kind}")
@@ -261,9 +283,9 @@ class ServerSession:
 
     def _can_start(self, call: ServedCall) -> bool:
         # A quick bound, as no value has less than one byte; counting is for when that would make the call wait.
-        cost = call.cost or len(call.payload) * VALUE_COST
+        cost = call.cost if call.cost else len(call.payload) * _VALUE_COST
         if self._cost + cost > _COST_MAX and not call.cost:
-            cost = call.cost = count_values(call.payload) * VALUE_COST
+            cost = call.cost = bounds.count_values(call.payload) * _VALUE_COST
         if self._cost and self._cost + cost > _COST_MAX:
             return False
         call.cost = cost
@@ -289,7 +311,7 @@ class ServerSession:
 
     def close(self) -> list[ServedCall]:
         """The connection is over. Returns the calls to stop; notifications go on, also those that still wait."""
-        calls = [call for call in self.calls.values() if call.kind != NOTIFY]
+        calls = [call for call in self.calls.values() if call.kind != _NOTIFY]
         for call in calls:
             if not call.started:
                 self.finish(call)
@@ -298,4 +320,4 @@ class ServerSession:
 
 def is_request(kind: int) -> bool:
     """Whether `kind` is CALL, NOTIFY or STREAM, or one that announces a streamed argument."""
-    return CALL <= kind <= STREAM or kind == CALL + FEEDS or kind == STREAM + FEEDS
+    return _CALL <= kind <= _STREAM or kind == _CALL + _FEEDS or kind == _STREAM + _FEEDS

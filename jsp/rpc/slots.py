@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """What a client may have under way at once, and who waits for it to become less.
 
 The protocol bounds the calls of a connection and the bytes of their requests (`codec.py`). A caller who would exceed
@@ -15,6 +16,9 @@ from gevent.hub import Waiter
 from jsp.errors import ConnectionClosed
 from jsp.rpc.codec import CALLS_MAX, HELD_MAX
 
+_CALLS_MAX = CALLS_MAX
+_HELD_MAX = HELD_MAX
+
 
 class Slots:
     """Room for calls.
@@ -23,6 +27,8 @@ class Slots:
         calls: how many are under way.
         held: the bytes of their requests.
     """
+
+    __slots__ = ("_closed", "_waiting", "calls", "held")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -42,7 +48,7 @@ class Slots:
         self.held += size
 
     def _has_room(self, size: int) -> bool:
-        return self.calls < CALLS_MAX and (self.held + size <= HELD_MAX or not self.held) and self._closed is None
+        return self.calls < _CALLS_MAX and (self.held + size <= _HELD_MAX or not self.held) and self._closed is None
 
     def _wait(self, size: int) -> None:
         if self._closed is not None:

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Back-pressure of streamed items: how far a sender may be ahead of whoever takes them. Sans-I/O.
 
 `Credit` is the sending side of one direction of a call, `Inbox` the receiving one. Both count the same: an item costs
@@ -18,6 +19,9 @@ ITEM_COST = 64
 _OWED_MAX = WINDOW // 2
 ITEM_MAX = _OWED_MAX - ITEM_COST
 
+_WINDOW = WINDOW
+_ITEM_COST = ITEM_COST
+
 
 class Credit:
     """What may be sent now."""
@@ -25,11 +29,11 @@ class Credit:
     __slots__ = ("_left",)
 
     def __init__(self) -> None:
-        self._left = WINDOW
+        self._left = _WINDOW
 
     def take(self, payload_size: int) -> bool:
         """Spend credit on an item; False when there is not enough, and nothing is spent."""
-        cost = payload_size + ITEM_COST
+        cost = payload_size + _ITEM_COST
         if cost > self._left:
             return False
         self._left -= cost
@@ -37,9 +41,10 @@ class Credit:
 
     def grant(self, size: int) -> None:
         """The peer took items. Raises BadFrame when it claims more than it was sent."""
-        self._left += size
-        if self._left > WINDOW:
+        # Compared before it is added: the number is the peer's, and may be as large as it likes.
+        if size > _WINDOW - self._left:
             raise BadFrame("more credit than was spent")
+        self._left += size
 
 
 class Inbox:
@@ -55,13 +60,13 @@ class Inbox:
     def __init__(self) -> None:
         self.payloads: deque[bytes] = deque()
         self.ended = False
-        self._allowed = WINDOW
+        self._allowed = _WINDOW
         self._owed = 0
 
     def push(self, payload: bytes | None) -> None:
         """An item arrived. Raises BadFrame when the sender had no credit for it."""
-        cost = WINDOW if payload is None else len(payload)
-        self._allowed -= cost + ITEM_COST
+        cost = _WINDOW if payload is None else len(payload)
+        self._allowed -= cost + _ITEM_COST
         if self._allowed < 0:
             raise BadFrame("items beyond the credit given", CloseCode.LIMIT)
         if payload is not None and not self.ended:
@@ -70,7 +75,7 @@ class Inbox:
     def take(self) -> bytes:
         """The next item; there must be one."""
         payload = self.payloads.popleft()
-        self._owed += len(payload) + ITEM_COST
+        self._owed += len(payload) + _ITEM_COST
         return payload
 
     def poll_credit(self) -> int:

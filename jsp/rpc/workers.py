@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
 """Greenlets that run methods: started at once, used again, bounded, stoppable.
 
 A method starts inside the turn of whoever read its request, without a round through the loop: the reader switches to
@@ -37,8 +38,12 @@ class Worker(greenlet):
         starter: the greenlet to switch back to when the call is over; None once the call has waited.
     """
 
-    call: ServedCall | None = None
-    starter: greenlet | None = None
+    __slots__ = ("call", "starter")
+
+    def __init__(self, run: Callable[[ServedCall], None], hub: greenlet) -> None:
+        super().__init__(run, hub)
+        self.call: ServedCall | None = None
+        self.starter: greenlet | None = None
 
 
 class Workers:
@@ -48,6 +53,8 @@ class Workers:
         execute: runs one call to its end; raises nothing but what shall end the program.
         limit: how many calls may run at once; further ones wait in the order they came. None: any number.
     """
+
+    __slots__ = ("_backlog", "_busy", "_ended", "_execute", "_idle", "_limit", "_stopping")
 
     def __init__(self, execute: Callable[[ServedCall], None], limit: int | None = None) -> None:
         self._execute = execute

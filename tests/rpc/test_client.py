@@ -207,6 +207,36 @@ def test_a_caller_who_is_interrupted_cancels(error: BaseException) -> None:
         until(lambda: quiet(client))
 
 
+def test_callers_who_spin_read_their_answers_themselves() -> None:
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            gevent.sleep(0)
+
+    bench = Bench()
+    with serving(Methods(bench)) as server, jsp.rpc.connect(server.url, config=jsp.Config(spin=0.001)) as client:
+        ticking = gevent.spawn(tick)
+        for number in range(300):
+            assert client.call("add", number) == number + 1
+        assert client.call("blob", 100_000) == bytes(100_000)
+        callers = [gevent.spawn(client.call, "add", i) for i in range(20)]
+        assert [c.get(timeout=5) for c in callers] == list(range(1, 21))
+        ticking.kill()
+        assert ticks > 10
+        assert list(client.stream("count", 3)) == [0, 1, 2]
+        with pytest.raises(jsp.Timeout):
+            client.call("wait", "x", timeout=0.01)
+        waiting = gevent.spawn(client.call, "wait", "y")
+        until(lambda: bench.running)
+        [connection] = server.connections()
+        connection.abort(7, "enough")
+        with pytest.raises(jsp.ConnectionClosed, match="enough"):
+            waiting.get(timeout=5)
+
+
 # --- notifications -----------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import jsp.rpc
 from jsp.rpc import codec
 from jsp.rpc.codec import REPLY, Encoder, Frame, Framer
 from jsp.rpc.errors import BadFrame, CloseCode
-from jsp.rpc.lanes import ITEMS, LARGE, SMALL, SMALL_MAX, Lanes, close_for, lane_for, read_lane, rpc_config
+from jsp.rpc.lanes import ITEMS, LARGE, SMALL, SMALL_MAX, Lanes, Listener, close_for, lane_for, read_lane, rpc_config
 from tests.rpc.support import IDENTITY, LOOPBACK, until
 
 
@@ -169,6 +169,48 @@ class ResetStream:
 def test_a_lane_must_not_be_reset() -> None:
     with pytest.raises(BadFrame):
         read_lane(ResetStream(), codec.MAX_FRAME, lambda frames: None)  # type: ignore[arg-type]
+
+
+class Heard:
+    """What a listener is told."""
+
+    def __init__(self, ends: Ends) -> None:
+        self.frames: list[Frame] = []
+        self.refused: list[BadFrame] = []
+        self.listener = Listener(codec.MAX_FRAME, self.frames.extend, self.refused.append)
+        ends.server.on_stream = lambda conn, stream: self.listener.open(stream)
+
+
+def test_a_listener_reads_all_lanes_without_a_greenlet(ends: Ends) -> None:
+    heard = Heard(ends)
+    lanes = Lanes(ends.client)
+    encoder = Encoder()
+    for i in range(50):
+        lanes.send(i % 3, encoder.frame(REPLY, i, bytes(10_000)))
+        if not i % 10:
+            gevent.sleep(0.001)
+    until(lambda: len(heard.frames) == 50)
+    assert sorted(call for _, call, _ in heard.frames) == list(range(50))
+    ends.client.abort()
+    until(lambda: ends.server.closed)
+    gevent.sleep(0.01)
+    assert not heard.refused, "the end of a connection is no mistake of the peer"
+
+
+@pytest.mark.parametrize("end", ["finish", "reset", "bidirectional", "malformed"])
+def test_a_listener_hears_what_a_lane_must_not_be(ends: Ends, end: str) -> None:
+    heard = Heard(ends)
+    frame = Encoder().frame(REPLY, 1, "x")
+    stream = read_raw(ends, frame, bidirectional=end == "bidirectional")
+    until(lambda: heard.frames or heard.refused)
+    if end == "finish":
+        stream.close()
+    elif end == "reset":
+        stream.reset(1)
+    elif end == "malformed":
+        stream.sendall(b"\x00\x00\x00\x01" * 3)
+    until(lambda: heard.refused)
+    assert len(heard.frames) == (end != "bidirectional") and len(heard.refused) == 1
 
 
 def test_closing_says_why_once(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,56 @@
+# C types of lanes.py.
+import cython
+from jsp.net.connection cimport Connection
+from jsp.net.stream cimport Stream
+from jsp.net.waiting cimport Signal
+from jsp.rpc.codec cimport Framer
+
+cdef long long _SMALL
+cdef long long _LARGE
+cdef long long _SMALL_MAX
+cdef long long _READ_SIZE
+
+
+cdef class Lanes:
+    cdef Connection _connection
+    cdef list _corked
+    cdef list _streams
+
+    @cython.locals(stream=Stream)
+    cpdef send(self, long long lane, bytes frame)
+    @cython.locals(stream=Stream)
+    cdef Stream _open(self, long long lane)
+    @cython.locals(stream=Stream)
+    cpdef bint try_send(self, long long lane, bytes frame) except? -1
+    cpdef cork(self)
+    @cython.locals(frames=list)
+    cpdef uncork(self)
+
+
+cpdef long long lane_for(bytes frame) except? -1
+
+
+cdef class LaneReader:
+    cdef Framer _framer
+    cdef object _handle
+    cdef readonly object stream
+
+    @cython.locals(frames=list)
+    cpdef read(self)
+
+
+@cython.locals(reader=LaneReader)
+cpdef read_lane(stream, long long max_frame, handle)
+
+
+cdef class Listener:
+    cdef object _handle
+    cdef long long _max
+    cdef list _readers
+    cdef object _refuse
+    cdef readonly Signal arrived
+
+    cpdef open(self, Stream stream)
+    @cython.locals(reader=LaneReader, stream=Stream)
+    cpdef read(self)
+    cpdef switch(self, value)
