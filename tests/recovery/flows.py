@@ -102,7 +102,8 @@ class Flow:
             self.world.schedule(at, lambda: self.acknowledge() if self.acks.deadline == at else None)
 
     def acknowledge(self) -> None:
-        starts, stops = self.acks.to_send()
+        low = self.acks.first_told()
+        starts, stops = self.acks.ranges.starts[low:], self.acks.ranges.stops[low:]
         delay = self.acks.delay(self.world.now)
         told = self.acks.on_sent()
         self.acks.on_acked(told - 4096, 0)

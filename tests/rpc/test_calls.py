@@ -104,7 +104,9 @@ def test_dropped_in_another_thread() -> None:
 def test_closing_wakes_the_greenlet_that_waits_for_an_item() -> None:
     with pair() as client:
         items = client.stream("drip", 3)
-        consumer = gevent.spawn(list, items)
-        gevent.sleep(0.01)
+        got: list[int] = []
+        consumer = gevent.spawn(lambda: [got.append(item) for item in items])
+        until(lambda: got == [0])
         items.close()
-        assert consumer.get(timeout=5) == [0]
+        consumer.get(timeout=5)
+        assert got == [0]
