@@ -2,7 +2,6 @@
 import cython
 cimport jsp.rpc.codec as codec
 cimport jsp.rpc.lanes as lanes
-cimport jsp.rpc.session as session
 from jsp.net.connection cimport Connection
 from jsp.rpc.codec cimport Encoder
 from jsp.rpc.lanes cimport Lanes
@@ -10,8 +9,6 @@ from jsp.rpc.session cimport ServedCall, ServerSession
 from jsp.rpc.workers cimport Workers
 from jsp.rpc.windows cimport Inbox
 
-cdef double _TURN
-cdef long long _CANCEL
 cdef long long _NOTIFY
 cdef long long _STREAM
 cdef long long _REPLY
@@ -27,18 +24,10 @@ cdef class Served:
     cdef readonly bint debug
     cdef readonly Encoder encoder
     cdef readonly Lanes lanes
-    cdef readonly long long max_frame
     cdef readonly object service
     cdef readonly ServerSession session
     cdef readonly Workers workers
 
-    @cython.locals(turn_over=cython.double, kind=cython.longlong, call=ServedCall)
-    cpdef on_frames(self, list frames)
-    @cython.locals(call=ServedCall)
-    cdef _on_request(self, long long kind, long long call_id, bytes payload)
-    @cython.locals(call=ServedCall)
-    cdef _on_cancel(self, long long call_id, bytes payload)
-    cdef _refuse(self, long long call_id, code, words)
     @cython.locals(call=ServedCall)
     cpdef start_waiting(self)
     cpdef finish(self, ServedCall call)

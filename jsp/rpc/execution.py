@@ -17,14 +17,11 @@ from greenlet import GreenletExit
 
 import jsp.rpc.codec as codec
 import jsp.rpc.lanes as lanes
-import jsp.rpc.session as session
 from jsp.crypto.identity import PeerId
 from jsp.errors import Error, LocalError
-from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.waiting import Signal
 from jsp.rpc.codec import (
-    CANCEL,
     CREDIT,
     END,
     ERROR,
@@ -33,19 +30,16 @@ from jsp.rpc.codec import (
     REPLY,
     STREAM,
     Encoder,
-    Frame,
 )
 from jsp.rpc.errors import BadFrame, ErrorCode, TooLarge, Unserialisable, fields_of, words_of
 from jsp.rpc.lanes import ITEMS, SMALL, SMALL_MAX, Lanes, close_for
 from jsp.rpc.sending import item_frame, send_items
 from jsp.rpc.service import Method, Service
 from jsp.rpc.session import ServedCall, ServerSession
-from jsp.rpc.turns import give_way
 from jsp.rpc.workers import Worker, Workers
 
 log = logging.getLogger("jsp.rpc")
 
-_CANCEL = CANCEL
 _NOTIFY = NOTIFY
 _STREAM = STREAM
 _REPLY = REPLY
@@ -53,9 +47,6 @@ _ERROR = ERROR
 _END = END
 _ITEMS = ITEMS
 _SMALL_MAX = SMALL_MAX
-
-# Seconds that a reader starts methods before others have a turn: as long as gevent's loop runs what is ready.
-_TURN = 0.005
 
 # Letters of a name nobody knows that are sent back.
 _NAME_SHOWN = 100
@@ -71,11 +62,10 @@ class Served:
         encoder: makes them.
         service: what it may call.
         workers: who runs that.
-        max_frame: the largest frame either side sends.
         debug: whether tracebacks are sent.
     """
 
-    __slots__ = ("_starting", "connection", "debug", "encoder", "lanes", "max_frame", "service", "session", "workers")
+    __slots__ = ("_starting", "connection", "debug", "encoder", "lanes", "service", "session", "workers")
 
     def __init__(self, connection: Connection, service: Service, workers: Workers, max_frame: int, debug: bool) -> None:
         self.connection = connection
@@ -84,57 +74,8 @@ class Served:
         self.encoder = Encoder(max_frame)
         self.service = service
         self.workers = workers
-        self.max_frame = max_frame
         self.debug = debug
         self._starting = False
-
-    # --- what comes ----------------------------------------------------------------------------------------
-
-    def on_frames(self, frames: list[Frame]) -> None:
-        """Frames of the client; those who read them wait here while the lanes are full. Raises BadFrame."""
-        # What methods answer at once leaves together, when all of these have had their turn.
-        self.lanes.cork()
-        turn_over = clock.now() + _TURN
-        try:
-            for kind, call_id, payload in frames:
-                if session.is_request(kind):
-                    self._on_request(kind, call_id, payload)
-                elif kind == _CANCEL:
-                    self._on_cancel(call_id, payload)
-                else:
-                    call = self.session.handle_frame(kind, call_id, payload)
-                    if call is not None and call.signal is not None:
-                        call.signal.notify()
-                if clock.now() > turn_over:
-                    self.lanes.uncork()
-                    give_way()
-                    self.lanes.cork()
-                    turn_over = clock.now() + _TURN
-        finally:
-            self.lanes.uncork()
-
-    def _on_request(self, kind: int, call_id: int, payload: bytes | None) -> None:
-        if payload is None:
-            text = f"a request larger than the server's max_frame ({self.max_frame})"
-            self._refuse(call_id, ErrorCode.TOO_LARGE, text)
-            return
-        call = self.session.handle_request(kind, call_id, payload)
-        if call is not None:
-            self.workers.start(call)
-
-    def _on_cancel(self, call_id: int, payload: bytes | None) -> None:
-        call = self.session.handle_cancel(call_id, payload)
-        if call is not None and call.worker is not None:
-            self.workers.cancel(call)
-            return
-        if call is not None:
-            self.finish(call)
-        self._refuse(call_id, ErrorCode.CANCELLED, "stopped before it began")
-
-    def _refuse(self, call_id: int, code: ErrorCode, words: str) -> None:
-        self.lanes.send(SMALL, self.refusal(call_id, code, words))
-
-    # --- calls -------------------------------------------------------------------------------------------------
 
     def start_waiting(self) -> None:
         """Start the calls that waited for others to be over, as far as they may."""

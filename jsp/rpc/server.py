@@ -24,6 +24,7 @@ from jsp.net.stream import Stream
 from jsp.rpc.codec import MAX_FRAME, check_max_frame
 from jsp.rpc.errors import BadFrame
 from jsp.rpc.execution import Served, execute
+from jsp.rpc.intake import Intake
 from jsp.rpc.lanes import close_for, read_lane, rpc_config
 from jsp.rpc.service import as_service
 from jsp.rpc.workers import Workers
@@ -96,7 +97,7 @@ class CallHandler(Handler):
 
     def handle_stream(self, stream: Stream) -> None:
         try:
-            read_lane(stream, self.rpc.max_frame, self._served.on_frames)
+            read_lane(stream, self.rpc.max_frame, Intake(self._served, self.rpc.max_frame).on_frames)
         except ConnectionClosed:
             pass
         except BadFrame as error:

@@ -16,7 +16,10 @@ cdef class Workers:
     cdef bint _stopping
 
     cpdef start(self, ServedCall call)
-    cpdef _work(self, ServedCall call)
+    cpdef lead(self, work)
+    cdef _employ(self, job)
+    cpdef _work(self, job)
+    cpdef run(self, worker, ServedCall call)
     cdef _run(self, worker, ServedCall call)
     cpdef cancel(self, ServedCall call)
     cpdef _throw(self, ServedCall call)

@@ -2,9 +2,10 @@
 """Greenlets that run methods: started at once, used again, bounded, stoppable.
 
 A method starts inside the turn of whoever read its request, without a round through the loop: the reader switches to
-a worker directly. A method that never waits - most are like that - is over when the reader goes on, its worker has
-switched back and is there for the next call, and nothing was scheduled or made. When a method does wait, the reader
-goes on through a callback that it left for that case; that worker finishes on its own and is not used again.
+a worker directly. A method that never waits - most are like that - is over when its worker goes on to the next call;
+when there is none it has switched back and is there for later, and nothing was scheduled or made. When a method does
+wait, the reader goes on through a callback that it left for that case; that worker finishes on its own and is not used
+again.
 
 So greenlets that never waited are shared by calls one after another, as threads of a pool are: a `gevent.local` that
 a method leaves behind is seen by a later one, while context variables start empty for each.
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from typing import Protocol
 
 from gevent import get_hub, getcurrent
 from greenlet import GreenletExit, greenlet
@@ -30,12 +32,19 @@ _IDLE_MAX = 8
 _STOP_TIMEOUT = 1.0
 
 
+class Work(Protocol):
+    """What a worker can be given to do instead of a call."""
+
+    def work(self, worker: Worker) -> None:
+        """Do it, in the greenlet of `worker`, and return at once when its `starter` is gone."""
+
+
 class Worker(greenlet):
     """A greenlet that runs methods.
 
     Attributes:
         call: what it runs now.
-        starter: the greenlet to switch back to when the call is over; None once the call has waited.
+        starter: the greenlet to switch back to when its work is done; None once that has waited.
     """
 
     __slots__ = ("call", "starter")
@@ -67,37 +76,51 @@ class Workers:
 
     def start(self, call: ServedCall) -> None:
         """Run `call` now, until it waits or is over, or later when too many are running. Not in the hub."""
-        if self._limit is not None and len(self._busy) >= self._limit:
-            self._backlog.append(call)
-            return
+        self._employ(call)
+
+    def lead(self, work: Work) -> None:
+        """Have a worker do `work` now, until it waits or is over. Not in the hub."""
+        self._employ(work)
+
+    def _employ(self, job: ServedCall | Work) -> None:
         hub = get_hub()
         worker = self._idle.pop() if self._idle else Worker(self._work, hub)
-        self._busy.add(worker)
         starter = worker.starter = getcurrent()
         resume = hub.loop.run_callback(starter.switch)
         try:
-            worker.switch(call)
+            worker.switch(job)
         finally:
             resume.stop()
             worker.starter = None
 
-    def _work(self, call: ServedCall) -> None:
+    def _work(self, job: ServedCall | Work) -> None:
         worker = getcurrent()
         assert isinstance(worker, Worker)
         try:
             while True:
-                self._run(worker, call)
-                while self._backlog and not self._stopping:
-                    self._run(worker, self._backlog.popleft())
-                self._busy.discard(worker)
+                if isinstance(job, ServedCall):
+                    self.run(worker, job)
+                else:
+                    job.work(worker)
                 starter = worker.starter
                 if starter is None or self._stopping or len(self._idle) >= _IDLE_MAX:
                     return
                 self._idle.append(worker)
-                call = starter.switch()
+                job = starter.switch()
         finally:
             self._busy.discard(worker)
             self._ended.notify()
+
+    def run(self, worker: Worker, call: ServedCall) -> None:
+        """Run `call` in the greenlet that calls this, `worker`; or later, when too many are running."""
+        if self._limit is not None and len(self._busy) >= self._limit:
+            self._backlog.append(call)
+            return
+        self._busy.add(worker)
+        self._run(worker, call)
+        while self._backlog and not self._stopping:
+            self._run(worker, self._backlog.popleft())
+        self._busy.discard(worker)
 
     def _run(self, worker: Worker, call: ServedCall) -> None:
         if call.over:
