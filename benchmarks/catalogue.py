@@ -48,6 +48,12 @@ TESTS = {
         "Connect, make sure of it, go away. jsp's keys are hybrid post-quantum (X25519 + ML-KEM-768); those of aioquic "
         "and TLS are X25519 with a P-256 certificate.",
     ),
+    "handshakes-8": Test(
+        "Handshakes, eight at a time",
+        "handshakes/s",
+        "The same from eight greenlets or tasks: while one side computes for one of them, the other does for another. "
+        "The bare operations of both sides are those of one core.",
+    ),
     "calls": Test(
         "Calls with a small dict, one at a time",
         "calls/s",
@@ -71,7 +77,7 @@ TESTS = {
     ),
 }
 
-_TRANSPORT = ("bulk", "rtt", "messages", "handshakes")
+_TRANSPORT = ("bulk", "rtt", "messages", "handshakes", "handshakes-8")
 _CALLS = ("calls", "calls-64", "calls-64k")
 
 
@@ -108,7 +114,7 @@ CONTESTANTS = {
     OURS: Contestant("jsp", "jsp_", _TRANSPORT),
     "jsp-rpc": Contestant("jsp.rpc", "rpc", _CALLS),
     LIMIT: Contestant("limit: no protocol", "limit", ("bulk",)),
-    BARE: Contestant("limit: bare cryptography", "bare", ("handshakes", "seal")),
+    BARE: Contestant("limit: bare cryptography", "bare", ("handshakes", "handshakes-8", "seal")),
     "jsp-65000": Contestant("jsp, 65,000 B datagrams", "jsp_", ("bulk",), environment={"JSP_BENCH_DATAGRAM": "65000"}),
     "jsp-rpc-65000": Contestant(
         "jsp.rpc, 65,000 B datagrams", "rpc", ("calls-64k",), environment={"JSP_BENCH_DATAGRAM": "65000"}

@@ -25,7 +25,7 @@ EXPECTED = Path(__file__).parent / "expected.json"
 # How much lower than expected a ratio may be. Ratios of 5 rounds on a busy machine vary by a quarter.
 TOLERANCE = 0.35
 
-TESTS = ("bulk", "rtt", "messages", "handshakes", "calls", "calls-64", "seal")
+TESTS = ("bulk", "rtt", "messages", "handshakes", "handshakes-8", "calls", "calls-64", "seal")
 _PEERS = {OURS, "jsp-rpc", "jsp-pure", LIMIT, BARE, "aioquic", "tls", "grpc"}
 _ROUNDS, _SECONDS = 5, 0.5
 _RETRY_ROUNDS, _RETRY_SECONDS = 7, 1.0

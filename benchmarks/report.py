@@ -27,7 +27,7 @@ END = "<!-- end of figures -->"
 _NOISE_MAX = 0.1
 
 # Tests that are compared by a chart; the rest are a number in a table.
-_CHARTS = ("bulk", "rtt", "messages", "handshakes", "calls", "calls-64", "calls-64k")
+_CHARTS = ("bulk", "rtt", "messages", "handshakes", "handshakes-8", "calls", "calls-64", "calls-64k")
 
 
 def _kind(name: str) -> str:

@@ -7,6 +7,7 @@ which returns numbers. `benchmarks.catalogue` says which tests each does. All do
     rtt         64 bytes there and back on an open stream, one at a time    -> {"p50 us": ..., and others}
     messages    64-byte messages one way, as fast as the API takes them     -> {"messages/s": ...}
     handshakes  connect, make sure of it, close; one after another          -> {"handshakes/s": ...}
+    handshakes-8  the same, eight at a time                                 -> {"handshakes/s": ...}
     calls ...   see `calling`                                               -> {"calls/s": ..., and others}
 
 Those that split packets themselves add what one costs each side in CPU time: "tx us/packet" and "rx us/packet".
@@ -18,6 +19,7 @@ import statistics
 
 BLOCK = bytes(range(256)) * 1024
 SMALL = b"m" * 64
+TOGETHER = 8
 DATAGRAM = 1452
 
 # Seconds of a bulk transfer before the clock starts: windows have opened by then.

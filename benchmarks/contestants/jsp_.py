@@ -10,7 +10,7 @@ import time
 import gevent
 
 import jsp
-from benchmarks.contestants import BLOCK, DATAGRAM, SMALL, WARM_UP, latencies
+from benchmarks.contestants import BLOCK, DATAGRAM, SMALL, TOGETHER, WARM_UP, latencies
 
 CONFIG = jsp.Config(max_datagram_size=int(os.environ.get("JSP_BENCH_DATAGRAM", DATAGRAM)), max_streams=1000)
 
@@ -52,8 +52,8 @@ def serve() -> None:
 
 
 def run(test: str, address: str, seconds: float) -> dict[str, float]:
-    if test == "handshakes":
-        return _handshakes(address, seconds)
+    if test.startswith("handshakes"):
+        return _handshakes(address, seconds, TOGETHER if test == "handshakes-8" else 1)
     with jsp.connect(address, config=CONFIG) as conn:
         if test == "bulk":
             return _bulk(conn, seconds)
@@ -128,10 +128,16 @@ def _messages(conn: jsp.Connection, seconds: float) -> dict[str, float]:
     return {"messages/s": sent / (time.perf_counter() - begin)}
 
 
-def _handshakes(address: str, seconds: float) -> dict[str, float]:
+def _handshakes(address: str, seconds: float, together: int) -> dict[str, float]:
     begin = time.perf_counter()
-    count = 0
-    while time.perf_counter() - begin < seconds:
-        jsp.connect(address, config=CONFIG).abort()
-        count += 1
+
+    def repeat() -> int:
+        count = 0
+        while time.perf_counter() - begin < seconds:
+            jsp.connect(address, config=CONFIG).abort()
+            count += 1
+        return count
+
+    jobs = [gevent.spawn(repeat) for _ in range(together)]
+    count = sum(job.get() for job in jobs)
     return {"handshakes/s": count / (time.perf_counter() - begin)}

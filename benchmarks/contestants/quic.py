@@ -8,7 +8,7 @@ import ssl
 import time
 from typing import Any
 
-from benchmarks.contestants import BLOCK, DATAGRAM, SMALL, WARM_UP, certificate, latencies
+from benchmarks.contestants import BLOCK, DATAGRAM, SMALL, TOGETHER, WARM_UP, certificate, latencies
 
 _WINDOW = 1 << 26
 _BACKLOG = 1 << 21
@@ -53,22 +53,27 @@ class Quic:
         return asyncio.run(self._run(test, int(address), seconds))
 
     async def _run(self, test: str, port: int, seconds: float) -> dict[str, float]:
-        if test == "handshakes":
-            return await self._handshakes(port, seconds)
+        if test.startswith("handshakes"):
+            return await self._handshakes(port, seconds, TOGETHER if test == "handshakes-8" else 1)
         async with self.asyncio.connect("127.0.0.1", port, configuration=self.config(True)) as client:
             reader, writer = await client.create_stream()
             result = await _TESTS[test](reader, writer, seconds)
             client.close()
             return result
 
-    async def _handshakes(self, port: int, seconds: float) -> dict[str, float]:
+    async def _handshakes(self, port: int, seconds: float, together: int) -> dict[str, float]:
         begin = time.perf_counter()
-        count = 0
-        while time.perf_counter() - begin < seconds:
-            async with self.asyncio.connect("127.0.0.1", port, configuration=self.config(True)) as client:
-                count += 1
-                client.close()
-                client._closed.set()  # do not wait for the draining period
+
+        async def repeat() -> int:
+            count = 0
+            while time.perf_counter() - begin < seconds:
+                async with self.asyncio.connect("127.0.0.1", port, configuration=self.config(True)) as client:
+                    count += 1
+                    client.close()
+                    client._closed.set()  # do not wait for the draining period
+            return count
+
+        count = sum(await asyncio.gather(*(repeat() for _ in range(together))))
         return {"handshakes/s": count / (time.perf_counter() - begin)}
 
 

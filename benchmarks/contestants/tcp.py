@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket as stdlib_socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import gevent
 from gevent import socket
 from gevent.server import StreamServer
 
-from benchmarks.contestants import BLOCK, SMALL, WARM_UP, latencies
+from benchmarks.contestants import BLOCK, SMALL, TOGETHER, WARM_UP, latencies
 
 # A gevent socket, plain or of TLS.
 Socket = Any
@@ -108,16 +110,28 @@ def _messages(connect: Connect, seconds: float) -> dict[str, float]:
     return {"messages/s": sent / (time.perf_counter() - begin)}
 
 
-def _handshakes(connect: Connect, seconds: float) -> dict[str, float]:
-    count = 0
+def _handshakes(connect: Connect, seconds: float, together: int = 1) -> dict[str, float]:
     begin = time.perf_counter()
-    while time.perf_counter() - begin < seconds:
-        conn = connect()
-        conn.sendall(b"x")
-        conn.recv(1)
-        conn.close()
-        count += 1
+
+    def repeat() -> int:
+        count = 0
+        while time.perf_counter() - begin < seconds:
+            conn = connect()
+            conn.sendall(b"x")
+            conn.recv(1)
+            conn.close()
+            count += 1
+        return count
+
+    jobs = [gevent.spawn(repeat) for _ in range(together)]
+    count = sum(job.get() for job in jobs)
     return {"handshakes/s": count / (time.perf_counter() - begin)}
 
 
-_TESTS = {"bulk": _bulk, "rtt": _rtt, "messages": _messages, "handshakes": _handshakes}
+_TESTS = {
+    "bulk": _bulk,
+    "rtt": _rtt,
+    "messages": _messages,
+    "handshakes": _handshakes,
+    "handshakes-8": partial(_handshakes, together=TOGETHER),
+}
