@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
 
@@ -23,18 +24,25 @@ _sha256 = hashlib.sha256
 _BLOCK = 64
 _INNER = 0x36
 _OUTER = 0x5C
+# What the provider has, once it was asked.
+_mac: Callable[[bytes, bytes], bytes] | None = None
 
 
 def hmac_digest(key: bytes, message: bytes, hash_name: str = HASH) -> bytes:
-    """RFC 2104. A handshake takes thirty a side, and two plain hashes cost half of what one `hmac.digest` does; what
-    libcrypto does by itself, half of that again."""
+    """RFC 2104."""
+    global _mac
     if hash_name != HASH:
         return hmac.digest(key, message, hash_name)
     if len(key) > _BLOCK:
         key = _sha256(key).digest()
-    provided = chosen().hmac
-    if provided is not None:
-        return provided(key, message)
+    if _mac is None:
+        _mac = chosen().hmac or hmac_of_hashes
+    return _mac(key, message)
+
+
+def hmac_of_hashes(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA256; the key has 64 bytes at most. A handshake takes thirty a side, and two plain hashes cost half of
+    what one `hmac.digest` does."""
     inner = _sha256(memory.xor_block(key, _INNER) + message).digest()
     return _sha256(memory.xor_block(key, _OUTER) + inner).digest()
 
@@ -47,6 +55,8 @@ def hkdf_extract(salt: bytes, ikm: bytes, hash_name: str = HASH) -> bytes:
 def hkdf_expand(prk: bytes, info: bytes, size: int, hash_name: str = HASH) -> bytes:
     """RFC 5869 section 2.3."""
     out = block = hmac_digest(prk, info + b"\x01", hash_name)
+    if size == len(out):
+        return out
     counter = 2
     while len(out) < size:
         block = hmac_digest(prk, block + info + bytes([counter]), hash_name)
@@ -59,6 +69,11 @@ def hkdf_expand(prk: bytes, info: bytes, size: int, hash_name: str = HASH) -> by
 def _label_head(prefix: bytes, label: bytes, size: int) -> bytes:
     full = prefix + label
     return size.to_bytes(2, "big") + bytes([len(full)]) + full
+
+
+def label_info(label: bytes, size: int) -> bytes:
+    """What `hkdf_expand` takes to do as `expand_label` without a context, for labels that are used all the time."""
+    return _label_head(PREFIX, label, size) + b"\0"
 
 
 def expand_label(

@@ -1,6 +1,7 @@
 # C types of protection.py.
 import cython
 cimport jsp.crypto.guard as guard
+cimport jsp.crypto.kdf as kdf
 cimport jsp.wire.packet as packet
 from jsp.crypto.aead cimport HeaderMasker, PacketAead
 from jsp.wire.buffer cimport PacketBuffer
@@ -12,6 +13,11 @@ cdef long long _PHASE
 cdef long long _RESERVED
 cdef long long _SAMPLE
 cdef long long _BATCH_MAX
+cdef long long _KEY_SIZE
+cdef long long _IV_SIZE
+cdef bytes _KEY
+cdef bytes _IV
+cdef bytes _HP
 
 
 cdef class LongKeys:

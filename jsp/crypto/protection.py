@@ -18,9 +18,10 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 
 import jsp.crypto.guard as guard
+import jsp.crypto.kdf as kdf
 import jsp.wire.packet as packet
 from jsp.crypto.aead import HeaderMasker, PacketAead
-from jsp.crypto.kdf import expand_label
+from jsp.crypto.kdf import label_info
 from jsp.crypto.provider import Provider, chosen
 from jsp.crypto.suites import AES_256_GCM, FORGERY_LIMIT, IV_SIZE, KEY_SIZE, SEAL_LIMIT, make_aead
 from jsp.errors import Code, ProtocolViolation
@@ -33,6 +34,11 @@ _PN4 = SHORT_PN4
 _PHASE = SHORT_PHASE
 _RESERVED = SHORT_RESERVED
 _SAMPLE = SAMPLE_OFFSET
+_KEY_SIZE = KEY_SIZE
+_IV_SIZE = IV_SIZE
+_KEY = label_info(b"key", KEY_SIZE)
+_IV = label_info(b"iv", IV_SIZE)
+_HP = label_info(b"hp", KEY_SIZE)
 
 # A train or receive batch holds at most this many packets (64 KiB of the smallest ones would be more; GSO and
 # GRO stop at 128).
@@ -47,8 +53,8 @@ class LongKeys:
 
     def __init__(self, secret: bytes, suite: int = AES_256_GCM, owner: int = 0) -> None:
         """`owner`: the process that may seal; 0: this one."""
-        self._aead = make_aead(suite, expand_label(secret, b"key", b"", KEY_SIZE))
-        self._iv = int.from_bytes(expand_label(secret, b"iv", b"", IV_SIZE), "big")
+        self._aead = make_aead(suite, kdf.hkdf_expand(secret, _KEY, _KEY_SIZE))
+        self._iv = int.from_bytes(kdf.hkdf_expand(secret, _IV, _IV_SIZE), "big")
         self._owner = owner or os.getpid()
 
     def __repr__(self) -> str:
@@ -84,7 +90,7 @@ class Generation:
         self._provider = provider
         self._aead: PacketAead | None = None
         # The nonce is iv XOR (path id, packet number): its first 4 and its last 8 bytes as numbers.
-        iv = expand_label(secret, b"iv", b"", IV_SIZE)
+        iv = kdf.hkdf_expand(secret, _IV, _IV_SIZE)
         self.iv_high = int.from_bytes(iv[:4], "big")
         self.iv_low = int.from_bytes(iv[4:], "big")
 
@@ -97,7 +103,7 @@ class Generation:
     def aead(self) -> PacketAead:
         """The cipher of these keys."""
         if self._aead is None:
-            self._aead = self._provider.aead(self.suite, expand_label(self.secret, b"key", b"", KEY_SIZE))
+            self._aead = self._provider.aead(self.suite, kdf.hkdf_expand(self.secret, _KEY, _KEY_SIZE))
         return self._aead
 
     def rest(self) -> None:
@@ -106,7 +112,7 @@ class Generation:
 
     def next(self) -> Generation:
         """The keys after a key update (RFC 9001 section 6)."""
-        return Generation(self.suite, expand_label(self.secret, b"ku", b"", len(self.secret)), self._provider)
+        return Generation(self.suite, kdf.expand_label(self.secret, b"ku", b"", len(self.secret)), self._provider)
 
 
 class HeaderKeys:
@@ -116,7 +122,7 @@ class HeaderKeys:
 
     def __init__(self, secret: bytes, owner: int, provider: Provider | None) -> None:
         self._provider = provider or chosen()
-        self._mask_key = expand_label(secret, b"hp", b"", KEY_SIZE)
+        self._mask_key = kdf.hkdf_expand(secret, _HP, _KEY_SIZE)
         self._masker: HeaderMasker | None = None
         self._owner = owner or os.getpid()
 

@@ -116,8 +116,8 @@ class Assembler:
         ready = self.ready
         if limit >= len(ready):
             self.ready = bytearray()
-            return memory.cut(ready, 0, len(ready))
-        out = memory.cut(ready, 0, limit)
+            return memory.piece(ready, 0, len(ready))
+        out = memory.piece(ready, 0, limit)
         del ready[:limit]
         return out
 

@@ -203,7 +203,7 @@ class EndpointCore:
             if first >= _LONG:
                 connection = self._handle_long(now, wall_time, slots, start, end, received)
             elif first >= _SHORT and end - start >= _SHORT_MIN:
-                cid = memory.cut(data, start + 1, self.cid_size)
+                cid = memory.piece(data, start + 1, start + 1 + self.cid_size)
                 # Packets of one connection follow each other: hand them over together.
                 while end < size and _SHORT <= data[end] < _LONG and memory.same(data, end + 1, cid):
                     end = min(end + segment, size)

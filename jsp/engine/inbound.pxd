@@ -3,6 +3,7 @@ import cython
 cimport jsp.wire.frames as frames
 from jsp.crypto.protection cimport OpenKeys
 from jsp.engine.connection cimport ConnectionCore
+from jsp.engine.keying cimport HandshakeLevel
 from jsp.engine.path cimport Path
 from jsp.engine.recv_messages cimport RecvMessages
 from jsp.engine.traffic cimport Received
@@ -36,7 +37,7 @@ cpdef receive_short(
 )
 @cython.locals(stop=cython.longlong)
 cpdef _keep_early(ConnectionCore conn, bytearray data, long long start, long long end, Received received)
-@cython.locals(found=cython.longlong)
+@cython.locals(found=cython.longlong, path=Path, level=HandshakeLevel, plain=bytearray, acks=AckTracker)
 cpdef receive_long(ConnectionCore conn, double now, PacketBuffer slots, LongHeader header, Received received)
 @cython.locals(reader=Reader, stream=StreamFrame, found=cython.longlong, kind=cython.longlong)
 cpdef long long walk(

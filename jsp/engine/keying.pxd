@@ -1,11 +1,15 @@
 # C types of keying.py.
 import cython
+cimport jsp.crypto.kdf as kdf
 from jsp.crypto.handshake cimport Handshake, Secret
 from jsp.crypto.protection cimport LongKeys, OpenKeys, SealKeys
 from jsp.engine.assembler cimport Assembler
 from jsp.engine.send_buffer cimport SendBuffer
 from jsp.recovery.loss cimport PacketSpace
 from jsp.wire.buffer cimport Writer
+
+cdef bytes _CLIENT_IN
+cdef bytes _SERVER_IN
 
 
 cpdef tuple initial_secrets(bytes odcid)

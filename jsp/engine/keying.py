@@ -8,10 +8,11 @@ are the 1-RTT keys of the connection.
 
 from __future__ import annotations
 
+import jsp.crypto.kdf as kdf
 from jsp.config import LIMITS
 from jsp.crypto.client_handshake import ClientHandshake
 from jsp.crypto.handshake import RECEIVE, Secret
-from jsp.crypto.kdf import expand_label, hkdf_extract
+from jsp.crypto.kdf import label_info
 from jsp.crypto.protection import LongKeys, OpenKeys, SealKeys
 from jsp.crypto.server_handshake import ServerHandshake
 from jsp.engine.assembler import Assembler
@@ -25,14 +26,17 @@ from jsp.wire.frames import APPLICATION, INITIAL
 # SHA-256("JSP/1 initial salt"): Initial keys only keep middleboxes from meddling, their secret is in the packet.
 INITIAL_SALT = bytes.fromhex("215a63509db7e12ebb3c328371d8e9ee454a15f2089708dd92e1c69f11c42821")
 
+_CLIENT_IN = label_info(b"c in", 32)
+_SERVER_IN = label_info(b"s in", 32)
+
 # A ClientHello leaves in pieces of this size, so that both fit datagrams of 1,200 bytes (spec section 5.7).
 CRYPTO_PIECE = 1100
 
 
 def initial_secrets(odcid: bytes) -> tuple[bytes, bytes]:
     """(client, server) secrets of the Initial level for the client's first destination connection id."""
-    secret = hkdf_extract(INITIAL_SALT, odcid)
-    return expand_label(secret, b"c in", b"", 32), expand_label(secret, b"s in", b"", 32)
+    secret = kdf.hkdf_extract(INITIAL_SALT, odcid)
+    return kdf.hkdf_expand(secret, _CLIENT_IN, 32), kdf.hkdf_expand(secret, _SERVER_IN, 32)
 
 
 class HandshakeLevel:

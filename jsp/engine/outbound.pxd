@@ -5,11 +5,13 @@ cimport jsp.wire.packet as packet
 from jsp.crypto.protection cimport LongKeys, SealKeys
 from jsp.engine.builder cimport Train
 from jsp.engine.connection cimport ConnectionCore
+from jsp.engine.keying cimport HandshakeLevel
 from jsp.engine.path cimport Challenge, Path
 from jsp.engine.traffic cimport Transmit
 from jsp.recovery.acks cimport AckTracker
 from jsp.recovery.loss cimport LossDetector, PacketSpace
 from jsp.recovery.sent cimport SentRun
+from jsp.wire.buffer cimport Writer
 
 cdef long long _PROBE_MIN
 cdef long long _RANGES_MANY
@@ -18,13 +20,19 @@ cdef long long _LONG_FIXED
 
 @cython.locals(path=Path)
 cpdef Transmit poll_transmit(ConnectionCore conn, double now)
+@cython.locals(
+    path=Path, level=HandshakeLevel, room=cython.longlong, used=cython.longlong, header=cython.longlong,
+    space=cython.longlong, payload=bytearray, eliciting=cython.bint, full=cython.bint,
+    out=bytes,
+)
+cpdef Transmit _handshake_datagram(ConnectionCore conn, double now)
 cpdef long long _header_size(ConnectionCore conn, Path path, long long level) except? -1
-@cython.locals(eliciting=cython.longlong)
-cpdef tuple _handshake_payload(ConnectionCore conn, level, long long room, double now)
-@cython.locals(eliciting=cython.longlong)
+@cython.locals(eliciting=cython.bint, probing=cython.bint, send_crypto=cython.bint, writer=Writer, acks=AckTracker)
+cpdef tuple _handshake_payload(ConnectionCore conn, HandshakeLevel level, long long room, double now)
+@cython.locals(level=HandshakeLevel, payload=bytearray, sealed=bytes, run=SentRun)
 cpdef bytes _seal_handshake(ConnectionCore conn, Path path, tuple built, double now)
-@cython.locals(number=cython.longlong)
-cpdef bytes _seal_long(ConnectionCore conn, Path path, level, LongKeys keys, bytearray payload)
+@cython.locals(number=cython.longlong, header=bytes)
+cpdef bytes _seal_long(ConnectionCore conn, Path path, HandshakeLevel level, LongKeys keys, bytearray payload)
 @cython.locals(
     limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong,
     space=PacketSpace, recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
@@ -44,8 +52,13 @@ cpdef Transmit _challenge(ConnectionCore conn, Path path, Challenge challenge, d
     size=cython.longlong, number=cython.longlong, total=cython.longlong, size_of_number=cython.longlong,
     keys=SealKeys, train=Train, space=PacketSpace,
 )
-cpdef Transmit _probe(ConnectionCore conn, Path path, long long kind, bytes data, tuple address, long long limit, double now)
-@cython.locals(number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong)
+cpdef Transmit _probe(
+    ConnectionCore conn, Path path, long long kind, bytes data, tuple address, long long limit, double now
+)
+@cython.locals(
+    number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong, level=HandshakeLevel, writer=Writer,
+    acks=AckTracker, train=Train, keys=SealKeys, payload=bytearray,
+)
 cpdef Transmit _next_close(ConnectionCore conn, double now)
 @cython.locals(size=cython.longlong)
 cpdef Transmit _finish(ConnectionCore conn, Path path, data, long long count, long long segment=*)

@@ -68,8 +68,9 @@ def _handshake_datagram(conn: ConnectionCore, now: float) -> Transmit | None:
     assert conn.keying is not None
     path = conn.paths[0]
     room = min(INITIAL_DATAGRAM_MIN, path.amplification_left())
-    packets: list[tuple[HandshakeLevel, bytearray, int, list[Token], bool]] = []
+    packets: list[tuple[HandshakeLevel, bytearray, list[Token], bool]] = []
     used = 0
+    full = False
     for number in (INITIAL, HANDSHAKE):
         level = conn.keying.levels.get(number)
         if level is None or level.seal_keys is None:
@@ -80,16 +81,17 @@ def _handshake_datagram(conn: ConnectionCore, now: float) -> Transmit | None:
             continue
         payload, tokens, eliciting = _handshake_payload(conn, level, space, now)
         if payload:
-            packets.append((level, payload, header, tokens, eliciting))
+            packets.append((level, payload, tokens, eliciting))
             used += header + len(payload) + TAG_SIZE
+            # SPEC 5.7: so is every datagram of the client with an Initial, and every ack-eliciting one of the server.
+            full = full or (number == INITIAL and (eliciting or not conn.server))
     if not packets:
         return None
-    # SPEC 5.7: every datagram of the client with an Initial, and every ack-eliciting one of the server, is full.
-    if any(p[0].level == INITIAL and (p[4] or not conn.server) for p in packets):
-        missing = min(INITIAL_DATAGRAM_MIN, path.amplification_left()) - used
-        if missing > 0:
-            packets[-1][1].extend(bytes(missing))
-    out = b"".join(_seal_handshake(conn, path, built, now) for built in packets)
+    if full and room > used:
+        packets[-1][1].extend(bytes(room - used))
+    out = b""
+    for built in packets:
+        out += _seal_handshake(conn, path, built, now)
     return _finish(conn, path, out, 1)
 
 
@@ -125,9 +127,9 @@ def _handshake_payload(
 
 
 def _seal_handshake(
-    conn: ConnectionCore, path: Path, built: tuple[HandshakeLevel, bytearray, int, list[Token], bool], now: float
+    conn: ConnectionCore, path: Path, built: tuple[HandshakeLevel, bytearray, list[Token], bool], now: float
 ) -> bytes:
-    level, payload, _, tokens, eliciting = built
+    level, payload, tokens, eliciting = built
     assert level.seal_keys is not None
     sealed = _seal_long(conn, path, level, level.seal_keys, payload)
     if eliciting:

@@ -134,7 +134,7 @@ class RecvMessages:
         partial = self.partial.get(frame.id)
         if frame.total < 0 and partial is None:
             self._window.on_received(total + _OVERHEAD)
-            self._deliver(frame, memory.cut(data, frame.start, frame.stop - frame.start))
+            self._deliver(frame, memory.piece(data, frame.start, frame.stop))
             return
         if partial is None:
             if len(self.partial) >= LIMITS.partial_messages:
@@ -215,7 +215,7 @@ class RecvMessages:
 
     def _on_best_effort(self, frame: MessageFrame, data: bytearray, total: int, now: float) -> None:
         if frame.total < 0:
-            self._deliver_best_effort(frame, memory.cut(data, frame.start, frame.stop - frame.start))
+            self._deliver_best_effort(frame, memory.piece(data, frame.start, frame.stop))
             return
         self._give_up_old(now)
         partial = self._best_effort.get(frame.id)

@@ -1,5 +1,6 @@
 # C types of buffer.py.
 import cython
+cimport jsp.wire.memory as memory
 
 cdef long long _SPANS_MAX
 
@@ -16,7 +17,7 @@ cdef class Reader:
     cpdef long long remaining(self) except? -1
     @cython.locals(pos=cython.longlong)
     cpdef long long pull_u8(self) except? -1
-    @cython.locals(pos=cython.longlong)
+    @cython.locals(pos=cython.longlong, value=cython.longlong, i=cython.longlong, data=bytearray)
     cpdef object pull_uint(self, long long size)
     @cython.locals(pos=cython.longlong, first=cython.longlong, size=cython.longlong)
     cpdef long long pull_varint(self) except? -1

@@ -11,6 +11,7 @@ Integers are RFC 9000 section 16 varints or big-endian.
 
 from __future__ import annotations
 
+import jsp.wire.memory as memory
 from jsp.errors import BadPacket
 
 VARINT_MAX = (1 << 62) - 1
@@ -64,7 +65,13 @@ class Reader:
         if self.end - pos < size:
             raise BadPacket("truncated")
         self.pos = pos + size
-        return int.from_bytes(self.data[pos : pos + size], "big")
+        data = self.data
+        if size > 7:
+            return int.from_bytes(data[pos : pos + size], "big")
+        value = 0
+        for i in range(pos, pos + size):
+            value = value << 8 | data[i]
+        return value
 
     def pull_varint(self) -> int:
         pos = self.pos
@@ -90,7 +97,7 @@ class Reader:
         if size < 0 or self.end - pos < size:
             raise BadPacket("truncated")
         self.pos = pos + size
-        return bytes(self.data[pos : pos + size])
+        return memory.piece(self.data, pos, pos + size)
 
     def skip(self, size: int) -> int:
         """Move past `size` bytes; returns where they start."""

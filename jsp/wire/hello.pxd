@@ -1,8 +1,12 @@
 # C types of hello.py.
 import cython
+cimport jsp.wire.memory as memory
 cimport jsp.wire.tlv as tlv
 from jsp.wire.buffer cimport Reader
 
+cdef frozenset _IN_CLIENT_HELLO
+cdef frozenset _IN_PARAMS
+cdef frozenset _IN_SERVER_HELLO
 cdef long long _MESSAGE_MAX
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import jsp.wire.memory as memory
 import jsp.wire.tlv as tlv
 from jsp.errors import BadPacket
 from jsp.wire.buffer import Reader
@@ -36,8 +37,9 @@ _MESSAGE_MAX = MESSAGE_MAX
 
 _VERSIONS, _SUITES, _GROUPS, _SIGNATURES, _PROTOCOLS, _PARAMS, _TIME, _NAME = range(1, 9)
 _KEY_SHARE = 0xF0
-_IN_CLIENT_HELLO = (_VERSIONS, _SUITES, _GROUPS, _SIGNATURES, _PROTOCOLS, _PARAMS, _TIME, _NAME, _KEY_SHARE)
-_IN_SERVER_HELLO = (_VERSIONS, _SUITES, _KEY_SHARE)
+_IN_CLIENT_HELLO = frozenset((_VERSIONS, _SUITES, _GROUPS, _SIGNATURES, _PROTOCOLS, _PARAMS, _TIME, _NAME, _KEY_SHARE))
+_IN_SERVER_HELLO = frozenset((_VERSIONS, _SUITES, _KEY_SHARE))
+_IN_PARAMS = frozenset((_VERSIONS, _PROTOCOLS, _PARAMS, _TIME))
 
 # Peers of one program offer the same all day: what lists mean, and how they are spelled, is remembered.
 _remembered = lru_cache(64)
@@ -59,7 +61,7 @@ def split_messages(data: bytearray) -> list[tuple[int, bytes]]:
         stop = start + 4 + size
         if stop > len(data):
             break
-        messages.append((data[start], bytes(data[start:stop])))
+        messages.append((data[start], memory.piece(data, start, stop)))
         start = stop
     del data[:start]
     return messages
@@ -207,7 +209,7 @@ def encode_encrypted_params(m: EncryptedParams) -> bytes:
 
 
 def parse_encrypted_params(message: bytes) -> EncryptedParams:
-    v = tlv.parse_tlvs(_body(message), (_VERSIONS, _PROTOCOLS, _PARAMS, _TIME))
+    v = tlv.parse_tlvs(_body(message), _IN_PARAMS)
     protocols = _parse_names(_need(v, _PROTOCOLS))
     if len(protocols) != 1:
         raise BadPacket("more than one protocol chosen")

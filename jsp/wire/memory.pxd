@@ -31,10 +31,10 @@ cdef inline int append(bytearray target, bytearray source, Py_ssize_t start, Py_
     return 0
 
 
-cdef inline bytes cut(bytearray source, Py_ssize_t start, Py_ssize_t size):
-    if start < 0 or size < 0 or size > len(source) - start:
-        raise IndexError("cut outside of a buffer")
-    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(source) + start, size)
+cdef inline bytes piece(bytearray source, Py_ssize_t start, Py_ssize_t stop):
+    if start < 0 or stop < start or stop > len(source):
+        raise IndexError("piece outside of a buffer")
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(source) + start, stop - start)
 
 
 cdef inline bint same(bytearray data, Py_ssize_t at, bytes other) except -1:

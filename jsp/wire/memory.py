@@ -21,11 +21,11 @@ def append(target: bytearray, source: bytearray, start: int, stop: int) -> None:
     target += source[start:stop]
 
 
-def cut(source: bytearray, start: int, size: int) -> bytes:
-    """`bytes(source[start : start + size])`; IndexError when it is not all there."""
-    if start < 0 or size < 0 or start + size > len(source):
-        raise IndexError("cut outside of a buffer")
-    return bytes(source[start : start + size])
+def piece(source: bytearray, start: int, stop: int) -> bytes:
+    """A copy of `source[start:stop]`; IndexError when that is not all there."""
+    if not 0 <= start <= stop <= len(source):
+        raise IndexError("piece outside of a buffer")
+    return bytes(source[start:stop])
 
 
 def same(data: bytearray, at: int, other: bytes) -> bool:

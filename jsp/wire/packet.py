@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jsp.wire.memory as memory
 from jsp.errors import BadPacket
 from jsp.wire.buffer import Reader
 
@@ -108,18 +109,28 @@ def encode_long_header(
     type_: int, dcid: bytes, scid: bytes, number: int, sealed_size: int, token: bytes = b"", version: int = VERSION_1
 ) -> bytes:
     """A long header for a packet whose ciphertext and tag take `sealed_size` bytes."""
-    parts = [
-        bytes([LONG_FIRST | (type_ << 4)]),
-        version.to_bytes(4, "big"),
-        bytes([len(dcid)]),
-        dcid,
-        bytes([len(scid)]),
-        scid,
-    ]
-    if type_ == TYPE_INITIAL:
-        parts += [len(token).to_bytes(2, "big"), token]
-    parts += [(4 + sealed_size).to_bytes(2, "big"), number.to_bytes(4, "big")]
-    return b"".join(parts)
+    initial = type_ == TYPE_INITIAL
+    out = bytearray(13 + len(dcid) + len(scid) + (2 + len(token) if initial else 0))
+    out[0] = LONG_FIRST | (type_ << 4)
+    memory.put_u32(out, 1, version)
+    at = _put_cid(out, 5, dcid)
+    at = _put_cid(out, at, scid)
+    if initial:
+        out[at] = len(token) >> 8
+        out[at + 1] = len(token) & 255
+        memory.copy(out, at + 2, token, 0, len(token))
+        at += 2 + len(token)
+    out[at] = (4 + sealed_size) >> 8
+    out[at + 1] = (4 + sealed_size) & 255
+    memory.put_u32(out, at + 2, number)
+    return bytes(out)
+
+
+def _put_cid(out: bytearray, at: int, cid: bytes) -> int:
+    """A connection id with its length in front of it; returns where it ends."""
+    out[at] = len(cid)
+    memory.copy(out, at + 1, cid, 0, len(cid))
+    return at + 1 + len(cid)
 
 
 def encode_version_negotiation(dcid: bytes, scid: bytes, first_random: int, versions: Sequence[int]) -> bytes:

@@ -9,14 +9,13 @@ transcript like every byte).
 from __future__ import annotations
 
 from collections.abc import Collection
-from struct import Struct
 
+import jsp.wire.memory as memory
 from jsp.errors import BadPacket
 from jsp.wire.buffer import Reader
 
 OPTIONAL = 0x8000
 VALUE_MAX = 0xFFFF
-_HEAD = Struct(">HH")
 
 
 def encode_tlvs(values: dict[int, bytes]) -> bytes:
@@ -24,9 +23,13 @@ def encode_tlvs(values: dict[int, bytes]) -> bytes:
     out = bytearray()
     for kind in sorted(values):
         value = values[kind]
-        if len(value) > VALUE_MAX:
-            raise ValueError(f"TLV {kind:#x} is {len(value)} bytes long; 65,535 is the most")
-        out += _HEAD.pack(kind, len(value))
+        size = len(value)
+        if size > VALUE_MAX:
+            raise ValueError(f"TLV {kind:#x} is {size} bytes long; 65,535 is the most")
+        out.append(kind >> 8)
+        out.append(kind & 255)
+        out.append(size >> 8)
+        out.append(size & 255)
         out += value
     return bytes(out)
 
@@ -48,7 +51,7 @@ def parse_tlvs(r: Reader, known: Collection[int]) -> dict[int, bytes]:
         if pos > end:
             raise BadPacket("truncated")
         if kind in known:
-            values[kind] = bytes(data[start:pos])
+            values[kind] = memory.piece(data, start, pos)
         elif kind < OPTIONAL:
             raise UnknownCritical(f"unknown critical TLV {kind:#x}")
     r.pos = end

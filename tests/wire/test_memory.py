@@ -32,13 +32,14 @@ def test_append() -> None:
     assert target == b"x" + DATA[10:13]
 
 
-@given(PLACES, PLACES)
-def test_cut_is_a_slice_or_refused(start: int, size: int) -> None:
-    if min(start, size) >= 0 and start + size <= 100:
-        assert memory.cut(bytearray(DATA), start, size) == DATA[start : start + size]
+@pytest.mark.parametrize(("start", "stop"), [(0, 0), (0, 4), (1, 3), (4, 4), (-1, 2), (2, 1), (0, 5), (5, 5)])
+def test_a_piece_is_a_slice_or_refused(start: int, stop: int) -> None:
+    source = bytearray(b"abcd")
+    if 0 <= start <= stop <= 4:
+        assert memory.piece(source, start, stop) == b"abcd"[start:stop]
     else:
         with pytest.raises(IndexError):
-            memory.cut(bytearray(DATA), start, size)
+            memory.piece(source, start, stop)
 
 
 @pytest.mark.parametrize(("at", "other", "expected"), [(0, b"", True), (3, b"\x03\x04", True), (99, b"cd", False)])
