@@ -66,22 +66,22 @@ def hkdf_expand(prk: bytes, info: bytes, size: int, hash_name: str = HASH) -> by
 
 
 @lru_cache(64)
-def _label_head(prefix: bytes, label: bytes, size: int) -> bytes:
+def _label_head(prefix: bytes, label: bytes, size: int, context_size: int) -> bytes:
+    """All of an HkdfLabel but the context itself."""
     full = prefix + label
-    return size.to_bytes(2, "big") + bytes([len(full)]) + full
+    return size.to_bytes(2, "big") + bytes([len(full)]) + full + bytes([context_size])
 
 
 def label_info(label: bytes, size: int) -> bytes:
     """What `hkdf_expand` takes to do as `expand_label` without a context, for labels that are used all the time."""
-    return _label_head(PREFIX, label, size) + b"\0"
+    return _label_head(PREFIX, label, size, 0)
 
 
 def expand_label(
     secret: bytes, label: bytes, context: bytes, size: int, prefix: bytes = PREFIX, hash_name: str = HASH
 ) -> bytes:
     """HKDF-Expand-Label (RFC 8446 section 7.1) with our prefix in the place of `tls13 `."""
-    info = _label_head(prefix, label, size) + bytes((len(context),)) + context
-    return hkdf_expand(secret, info, size, hash_name)
+    return hkdf_expand(secret, _label_head(prefix, label, size, len(context)) + context, size, hash_name)
 
 
 @cache

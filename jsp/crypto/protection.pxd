@@ -2,6 +2,7 @@
 import cython
 cimport jsp.crypto.guard as guard
 cimport jsp.crypto.kdf as kdf
+cimport jsp.wire.memory as memory
 cimport jsp.wire.packet as packet
 from jsp.crypto.aead cimport HeaderMasker, PacketAead
 from jsp.wire.buffer cimport PacketBuffer
@@ -22,10 +23,13 @@ cdef bytes _HP
 
 cdef class LongKeys:
     cdef object _aead
-    cdef object _iv
+    cdef unsigned long long _iv_low
+    cdef bytearray _nonce
     cdef long long _owner
 
-    cpdef bytes seal(self, bytes header, long long number, plaintext)
+    @cython.locals(out=bytearray)
+    cpdef bytearray seal(self, bytes header, long long number, plaintext)
+    @cython.locals(out=bytearray)
     cpdef open(self, header, long long number, sealed)
 
 

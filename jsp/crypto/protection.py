@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 
 import jsp.crypto.guard as guard
 import jsp.crypto.kdf as kdf
+import jsp.wire.memory as memory
 import jsp.wire.packet as packet
 from jsp.crypto.aead import HeaderMasker, PacketAead
 from jsp.crypto.kdf import label_info
@@ -49,23 +50,26 @@ _BATCH_MAX = BATCH_MAX
 class LongKeys:
     """One direction of the Initial or Handshake level; a few packets, so always by the `cryptography` package."""
 
-    __slots__ = ("_aead", "_iv", "_owner")
+    __slots__ = ("_aead", "_iv_low", "_nonce", "_owner")
 
     def __init__(self, secret: bytes, suite: int = AES_256_GCM, owner: int = 0) -> None:
         """`owner`: the process that may seal; 0: this one."""
         self._aead = make_aead(suite, kdf.hkdf_expand(secret, _KEY, _KEY_SIZE))
-        self._iv = int.from_bytes(kdf.hkdf_expand(secret, _IV, _IV_SIZE), "big")
+        iv = kdf.hkdf_expand(secret, _IV, _IV_SIZE)
+        self._nonce = bytearray(iv)
+        self._iv_low = int.from_bytes(iv[4:], "big")
         self._owner = owner or os.getpid()
 
     def __repr__(self) -> str:
         return "<LongKeys>"
 
-    def seal(self, header: bytes, number: int, plaintext: bytes | bytearray) -> bytes:
+    def seal(self, header: bytes, number: int, plaintext: bytes | bytearray) -> bytearray:
         """Ciphertext and tag."""
         guard.check_fork(self._owner)
         out = bytearray(len(plaintext) + _TAG)
-        self._aead.encrypt_into((self._iv ^ number).to_bytes(IV_SIZE, "big"), plaintext, header, out)
-        return bytes(out)
+        memory.put_u64(self._nonce, 4, self._iv_low ^ number)
+        self._aead.encrypt_into(self._nonce, plaintext, header, out)
+        return out
 
     def open(self, header: bytes | memoryview, number: int, sealed: bytes | memoryview) -> bytearray | None:
         """The plaintext, or None when it does not authenticate."""
@@ -73,7 +77,8 @@ class LongKeys:
             return None
         out = bytearray(len(sealed) - _TAG)
         try:
-            self._aead.decrypt_into((self._iv ^ number).to_bytes(IV_SIZE, "big"), sealed, header, out)
+            memory.put_u64(self._nonce, 4, self._iv_low ^ number)
+            self._aead.decrypt_into(self._nonce, sealed, header, out)
         except InvalidTag:
             return None
         return out

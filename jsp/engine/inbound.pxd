@@ -1,6 +1,7 @@
 # C types of inbound.py.
 import cython
 cimport jsp.wire.frames as frames
+cimport jsp.wire.memory as memory
 from jsp.crypto.protection cimport OpenKeys
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.keying cimport HandshakeLevel
@@ -45,7 +46,6 @@ cpdef long long walk(
 
 
 ) except? -1
-@cython.locals(pos=cython.longlong, end=cython.longlong)
 cpdef _skip_padding(Reader reader)
 @cython.locals(acked_path=Path, space=PacketSpace)
 cpdef _on_ack(ConnectionCore conn, Path path, long long level, Ack ack, double now)

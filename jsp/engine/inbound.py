@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jsp.wire.frames as frames
+import jsp.wire.memory as memory
 from jsp.config import LIMITS
 from jsp.engine import establish
 from jsp.engine.events import MessagesReadable, PathChanged
@@ -195,10 +196,7 @@ def walk(
 
 
 def _skip_padding(reader: Reader) -> None:
-    data, pos, end = reader.data, reader.pos, reader.end
-    while pos < end and data[pos] == 0:
-        pos += 1
-    reader.pos = pos
+    reader.pos = memory.end_of_zeros(reader.data, reader.pos, reader.end)
 
 
 def _on_ack(conn: ConnectionCore, path: Path, level: int, ack: frames.Ack, now: float) -> None:

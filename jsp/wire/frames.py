@@ -301,7 +301,7 @@ def parse_close(r: Reader) -> tuple[int, str]:
 
 
 def push_close(w: Writer, application: bool, code: int, reason: str) -> None:
-    text = reason.encode(errors="replace")[:REASON_MAX].decode("utf-8", "ignore").encode()
+    text = reason.encode(errors="replace")[:REASON_MAX].decode("utf-8", "ignore").encode() if reason else b""
     w.push_u8(CLOSE_APPLICATION if application else CLOSE)
     w.push_varint(code)
     w.push_varint(len(text))

@@ -47,7 +47,7 @@ _remembered = lru_cache(64)
 
 def frame_message(kind: int, body: bytes) -> bytes:
     """A message with its header, as it goes into CRYPTO frames and the transcript."""
-    return (kind << 24 | len(body)).to_bytes(4, "big") + body
+    return memory.number(kind << 24 | len(body), 4) + body
 
 
 def split_messages(data: bytearray) -> list[tuple[int, bytes]]:
@@ -138,8 +138,8 @@ def encode_client_hello(m: ClientHello) -> bytes:
         _SIGNATURES: _uints(m.signatures, 2),
         _PROTOCOLS: _names(m.protocols),
         _PARAMS: m.params,
-        _TIME: m.time_ms.to_bytes(8, "big"),
-        _KEY_SHARE: m.share_group.to_bytes(2, "big") + m.share,
+        _TIME: memory.number(m.time_ms, 8),
+        _KEY_SHARE: memory.number(m.share_group, 2) + m.share,
     }
     if m.server_name:
         values[_NAME] = m.server_name.encode()
@@ -174,9 +174,9 @@ def parse_client_hello(message: bytes) -> ClientHello:
 
 def encode_server_hello(m: ServerHello) -> bytes:
     values = {
-        _VERSIONS: m.version.to_bytes(4, "big"),
-        _SUITES: m.suite.to_bytes(1, "big"),
-        _KEY_SHARE: m.group.to_bytes(2, "big") + m.share,
+        _VERSIONS: memory.number(m.version, 4),
+        _SUITES: memory.number(m.suite, 1),
+        _KEY_SHARE: memory.number(m.group, 2) + m.share,
     }
     return frame_message(SERVER_HELLO, m.random + tlv.encode_tlvs(values))
 
@@ -203,7 +203,7 @@ def encode_encrypted_params(m: EncryptedParams) -> bytes:
         _VERSIONS: _uints(m.versions, 4),
         _PROTOCOLS: _names((m.protocol,)),
         _PARAMS: m.params,
-        _TIME: m.time_ms.to_bytes(8, "big"),
+        _TIME: memory.number(m.time_ms, 8),
     }
     return frame_message(ENCRYPTED_PARAMS, tlv.encode_tlvs(values))
 

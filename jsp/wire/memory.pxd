@@ -37,6 +37,27 @@ cdef inline bytes piece(bytearray source, Py_ssize_t start, Py_ssize_t stop):
     return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(source) + start, stop - start)
 
 
+cdef inline Py_ssize_t end_of_zeros(bytearray data, Py_ssize_t start, Py_ssize_t stop) except -1:
+    cdef const char *at
+    if start < 0 or stop < start or stop > len(data):
+        raise IndexError("zeros outside of a buffer")
+    at = PyByteArray_AS_STRING(data)
+    while start < stop and at[start] == 0:
+        start += 1
+    return start
+
+
+cdef inline bytes number(unsigned long long value, Py_ssize_t size):
+    cdef unsigned char text[8]
+    cdef int i
+    if size < 0 or size > 8:
+        raise IndexError("number of more than eight bytes")
+    for i in range(size - 1, -1, -1):
+        text[i] = value & 255
+        value >>= 8
+    return PyBytes_FromStringAndSize(<char *>text, size)
+
+
 cdef inline bint same(bytearray data, Py_ssize_t at, bytes other) except -1:
     cdef Py_ssize_t length = len(other)
     if at < 0 or length > len(data) - at:

@@ -28,6 +28,20 @@ def piece(source: bytearray, start: int, stop: int) -> bytes:
     return bytes(source[start:stop])
 
 
+def end_of_zeros(data: bytearray, start: int, stop: int) -> int:
+    """Where the zero bytes at `start` end, `stop` at the latest; IndexError when `data[start:stop]` is not there."""
+    if not 0 <= start <= stop <= len(data):
+        raise IndexError("zeros outside of a buffer")
+    return stop - len(data[start:stop].lstrip(b"\0"))
+
+
+def number(value: int, size: int) -> bytes:
+    """`value` as `size` big-endian bytes, at most 8; IndexError for more. What does not fit into them is cut off."""
+    if not 0 <= size <= 8:
+        raise IndexError("number of more than eight bytes")
+    return (value & ((1 << 8 * size) - 1)).to_bytes(size, "big")
+
+
 def same(data: bytearray, at: int, other: bytes) -> bool:
     """Whether `data` has the bytes of `other` at `at`."""
     return data[at : at + len(other)] == other

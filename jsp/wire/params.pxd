@@ -1,5 +1,6 @@
 # C types of params.py.
 import cython
+cimport jsp.wire.memory as memory
 cimport jsp.wire.tlv as tlv
 from jsp.wire.buffer cimport Reader
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import jsp.wire.memory as memory
 import jsp.wire.tlv as tlv
 from jsp.errors import BadPacket
 from jsp.wire.buffer import DATAGRAM_MAX, Reader
@@ -41,7 +42,7 @@ def encode_params(params: TransportParams) -> bytes:
     for name, (kind, size) in _LAYOUT.items():
         value = getattr(params, name)
         if value != _DEFAULTS[name]:
-            values[kind] = value.to_bytes(size, "big") if size else value
+            values[kind] = memory.number(value, size) if size else value
     return tlv.encode_tlvs(values)
 
 

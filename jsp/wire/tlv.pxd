@@ -4,7 +4,9 @@ cimport jsp.wire.memory as memory
 from jsp.wire.buffer cimport Reader
 
 
-@cython.locals(out=bytearray, value=bytes, kind=cython.longlong, size=cython.longlong)
+@cython.locals(
+    out=bytearray, value=bytes, kind=cython.longlong, size=cython.longlong, total=cython.longlong, at=cython.longlong,
+)
 cpdef bytes encode_tlvs(dict values)
 @cython.locals(
     data=bytearray, pos=cython.longlong, end=cython.longlong, last=cython.longlong, kind=cython.longlong,

@@ -20,17 +20,19 @@ VALUE_MAX = 0xFFFF
 
 def encode_tlvs(values: dict[int, bytes]) -> bytes:
     """The list of `values`, lowest type first."""
-    out = bytearray()
+    total = 0
+    for value in values.values():
+        total += 4 + len(value)
+    out = bytearray(total)
+    at = 0
     for kind in sorted(values):
         value = values[kind]
         size = len(value)
         if size > VALUE_MAX:
             raise ValueError(f"TLV {kind:#x} is {size} bytes long; 65,535 is the most")
-        out.append(kind >> 8)
-        out.append(kind & 255)
-        out.append(size >> 8)
-        out.append(size & 255)
-        out += value
+        memory.put_u32(out, at, kind << 16 | size)
+        memory.copy(out, at + 4, value, 0, size)
+        at += 4 + size
     return bytes(out)
 
 

@@ -32,6 +32,35 @@ def test_append() -> None:
     assert target == b"x" + DATA[10:13]
 
 
+@pytest.mark.parametrize(
+    ("data", "start", "stop", "expected"),
+    [
+        (b"", 0, 0, 0),
+        (b"\0\0x\0", 0, 4, 2),
+        (b"\0\0x\0", 0, 1, 1),
+        (b"\0\0", 0, 2, 2),
+        (b"x\0", 0, 2, 0),
+        (b"x\0", 1, 2, 2),
+    ],
+)
+def test_zeros_end_where_something_else_begins(data: bytes, start: int, stop: int, expected: int) -> None:
+    assert memory.end_of_zeros(bytearray(data), start, stop) == expected
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 0), (1, 0), (0, 3), (3, 3)])
+def test_zeros_that_are_not_there(start: int, stop: int) -> None:
+    with pytest.raises(IndexError):
+        memory.end_of_zeros(bytearray(2), start, stop)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0x1234, (1 << 62) - 1])
+@pytest.mark.parametrize("size", range(9))
+def test_a_number_is_its_lowest_bytes(value: int, size: int) -> None:
+    assert memory.number(value, size) == value.to_bytes(8, "big")[8 - size :]
+    with pytest.raises(IndexError):
+        memory.number(value, size + 9)
+
+
 @pytest.mark.parametrize(("start", "stop"), [(0, 0), (0, 4), (1, 3), (4, 4), (-1, 2), (2, 1), (0, 5), (5, 5)])
 def test_a_piece_is_a_slice_or_refused(start: int, stop: int) -> None:
     source = bytearray(b"abcd")
