@@ -20,12 +20,14 @@ cdef long long _LONG_FIXED
 
 @cython.locals(path=Path)
 cpdef Transmit poll_transmit(ConnectionCore conn, double now)
+@cython.locals(path=Path, out=bytes, more=bytes)
+cpdef Transmit _handshake_flight(ConnectionCore conn, double now)
 @cython.locals(
-    path=Path, level=HandshakeLevel, room=cython.longlong, used=cython.longlong, header=cython.longlong,
+    level=HandshakeLevel, room=cython.longlong, used=cython.longlong, header=cython.longlong,
     space=cython.longlong, payload=bytearray, eliciting=cython.bint, full=cython.bint,
     out=bytes,
 )
-cpdef Transmit _handshake_datagram(ConnectionCore conn, double now)
+cpdef bytes _handshake_datagram(ConnectionCore conn, Path path, long long before, double now)
 cpdef long long _header_size(ConnectionCore conn, Path path, long long level) except? -1
 @cython.locals(eliciting=cython.bint, probing=cython.bint, send_crypto=cython.bint, writer=Writer, acks=AckTracker)
 cpdef tuple _handshake_payload(ConnectionCore conn, HandshakeLevel level, long long room, double now)

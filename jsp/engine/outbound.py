@@ -47,9 +47,9 @@ def poll_transmit(conn: ConnectionCore, now: float) -> Transmit | None:
     if conn.is_closed():
         return None
     if conn.keying is not None:
-        datagram = _handshake_datagram(conn, now)
-        if datagram is not None:
-            return datagram
+        flight = _handshake_flight(conn, now)
+        if flight is not None:
+            return flight
     if conn.keys.seal is None:
         return None
     for path in conn.paths.values():
@@ -63,11 +63,25 @@ def poll_transmit(conn: ConnectionCore, now: float) -> Transmit | None:
 # --- handshake -------------------------------------------------------------------------------------------------
 
 
-def _handshake_datagram(conn: ConnectionCore, now: float) -> Transmit | None:
-    """One datagram of coalesced Initial and Handshake packets."""
-    assert conn.keying is not None
+def _handshake_flight(conn: ConnectionCore, now: float) -> Transmit | None:
+    """What the handshake has to say: a full datagram and another one after it, or one."""
     path = conn.paths[0]
-    room = min(INITIAL_DATAGRAM_MIN, path.amplification_left())
+    out = _handshake_datagram(conn, path, 0, now)
+    if not out:
+        return None
+    if len(out) < INITIAL_DATAGRAM_MIN:
+        return _finish(conn, path, out, 1)
+    more = _handshake_datagram(conn, path, len(out), now)
+    return _finish(conn, path, out + more, 2 if more else 1, INITIAL_DATAGRAM_MIN)
+
+
+def _handshake_datagram(conn: ConnectionCore, path: Path, before: int, now: float) -> bytes:
+    """One datagram of coalesced Initial and Handshake packets, empty when there is nothing to say.
+
+    `before`: bytes of the flight that it follows.
+    """
+    assert conn.keying is not None
+    room = min(INITIAL_DATAGRAM_MIN, path.amplification_left() - before)
     packets: list[tuple[HandshakeLevel, bytearray, list[Token], bool]] = []
     used = 0
     full = False
@@ -83,16 +97,14 @@ def _handshake_datagram(conn: ConnectionCore, now: float) -> Transmit | None:
         if payload:
             packets.append((level, payload, tokens, eliciting))
             used += header + len(payload) + TAG_SIZE
-            # SPEC 5.7: so is every datagram of the client with an Initial, and every ack-eliciting one of the server.
+            # SPEC 5.7: every datagram of the client with an Initial is, and every ack-eliciting one of the server.
             full = full or (number == INITIAL and (eliciting or not conn.server))
-    if not packets:
-        return None
     if full and room > used:
         packets[-1][1].extend(bytes(room - used))
     out = b""
     for built in packets:
         out += _seal_handshake(conn, path, built, now)
-    return _finish(conn, path, out, 1)
+    return out
 
 
 def _header_size(conn: ConnectionCore, path: Path, level: int) -> int:
