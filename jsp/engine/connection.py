@@ -427,6 +427,10 @@ class ConnectionCore:
         self.timers.deadlines[DRAIN] = now + 3 * self.probe_timeout()
         if state is State.CLOSING:
             self._queue_close()
+        else:
+            # Nothing is opened or sealed any more: the ciphers need not wait for late packets, too.
+            self.keying = None
+            self.keys.rest()
 
     def _queue_close(self) -> None:
         levels = list(self.keying.levels) if self.keying is not None else []

@@ -43,7 +43,11 @@ _LONG_FIXED = 1 + 4 + 1 + 1 + 2 + 4
 def poll_transmit(conn: ConnectionCore, now: float) -> Transmit | None:
     """The next datagrams of `conn`, or None. Call again until None."""
     if conn.lifecycle.close_due:
-        return _next_close(conn, now)
+        close = _next_close(conn, now)
+        if not conn.lifecycle.close_due:
+            # Mostly that was all: who goes on talking is answered less and less.
+            conn.keys.rest()
+        return close
     if conn.is_closed():
         return None
     if conn.keying is not None:
