@@ -287,6 +287,12 @@ class HandlerRunner:
         if self._running or self._finished or connection is None or not connection.closed:
             return
         self._finished = True
+        # They lead from the connection back here: a cycle, and what is in one is freed late and dearly.
+        connection.on_untaken = connection.on_closed = None
+        if connection.on_stream is not None:
+            connection.on_stream = _over
+        if connection.on_messages is not None:
+            connection.on_messages = _over
         if self._handler is not None and _overrides(type(self._handler), "finish"):
             self._spawner.spawn(self._finish, certain=True)
 
@@ -296,6 +302,10 @@ class HandlerRunner:
             self._handler.finish()
         except Exception as error:
             _log(error, "finish", self.connection)
+
+
+def _over(connection: Connection, *_: Stream) -> None:
+    """What a connection has in the place of a runner that has finished."""
 
 
 def _overrides(kind: Any, method: str) -> bool:

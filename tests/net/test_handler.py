@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import gevent
 import pytest
 from gevent.pool import Pool
@@ -135,3 +138,30 @@ def test_handler_that_takes_streams_and_messages_itself() -> None:
         for i in range(1, 6):
             conn.send(str(i).encode(), ordered=True)
         assert [conn.open_stream().recv(1) for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.parametrize("abort", [False, True])
+def test_nothing_is_left_of_a_connection_for_the_collector_of_cycles(abort: bool) -> None:
+    class Taker(jsp.Handler):
+        def handle_stream(self, stream: jsp.Stream) -> None:
+            stream.recv(100)
+
+        def handle_message(self, message: jsp.Message) -> None:
+            pass
+
+    with serving(Taker) as server:
+        gc.collect()
+        gc.disable()
+        try:
+            conn = jsp.connect(server.url)
+            conn.ping()
+            there = server.connections()[0]
+            seen = [weakref.ref(o) for o in (conn, conn.core, there, there.core)]
+            if abort:
+                conn.abort()
+            else:
+                conn.close()
+            del conn, there
+            until(lambda: all(ref() is None for ref in seen))
+        finally:
+            gc.enable()
