@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 CIPHERS = ("chacha20-poly1305", "aes-256-gcm")
 GROUPS = ("x25519mlkem768", "x25519mlkem1024", "x25519mlkem512", "x25519")
-CONGESTION = ("newreno", "cubic")
+CONGESTION = ("newreno", "cubic", "bbr", "ledbat")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jsp.recovery.bbr import Bbr
 from jsp.recovery.controller import Controller
 from jsp.recovery.cubic import Cubic
+from jsp.recovery.ledbat import Ledbat
 from jsp.recovery.newreno import NewReno
 
-CONTROLLERS: dict[str, Callable[[int], Controller]] = {"newreno": NewReno, "cubic": Cubic}
+CONTROLLERS: dict[str, Callable[[int], Controller]] = {
+    "newreno": NewReno,
+    "cubic": Cubic,
+    "bbr": Bbr,
+    "ledbat": Ledbat,
+}
 
 
 def make_controller(choice: str | Callable[[int], Controller], datagram_size: int) -> Controller:

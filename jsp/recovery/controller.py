@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import math
 
+from jsp.recovery.sent import SentRun
+
 MINIMUM_DATAGRAMS = 2  # RFC 9002 section 7.2
 _MINIMUM = MINIMUM_DATAGRAMS
+# Windows a round trip at which data is paced.
+_GAIN_SLOW_START = 2.0
+_GAIN = 1.25
 
 
 class AckSample:
@@ -22,7 +27,7 @@ class AckSample:
         fresh: those of them that left after `Controller.recovery_start`; only they may open the window.
         in_flight: bytes under way when it arrived, those included.
         rtt: the round trip it measured, seconds; 0 when it measured none.
-        lost: bytes that count as lost since the ACK before.
+        remaining: bytes under way now.
         rate: bytes a second that the path delivered while the newest packet acknowledged was under way; 0: unknown.
         app_limited: that packet left when there was too little to send, so `rate` may be less than the path can do.
         delivered, prior_delivered: bytes acknowledged in all, now and when that packet left. A round trip is over when
@@ -32,8 +37,8 @@ class AckSample:
     """
 
     __slots__ = (
-        "acked", "app_limited", "delivered", "fresh", "in_flight", "lost", "lost_since", "now", "prior_delivered",
-        "prior_in_flight", "rate", "rtt",
+        "acked", "app_limited", "delivered", "fresh", "in_flight", "lost_since", "now", "prior_delivered",
+        "prior_in_flight", "rate", "remaining", "rtt",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -42,7 +47,7 @@ class AckSample:
         self.fresh = 0
         self.in_flight = 0
         self.rtt = 0.0
-        self.lost = 0
+        self.remaining = 0
         self.rate = 0.0
         self.app_limited = False
         self.delivered = 0
@@ -69,6 +74,10 @@ class Controller:
         self.slow_start = True
         self.recovery_start = -math.inf
 
+    def pacing_rate(self, smoothed_rtt: float) -> float:
+        """Bytes a second at which data leaves; a little more than a window a round trip (RFC 9002 section 7.7)."""
+        return (_GAIN_SLOW_START if self.slow_start else _GAIN) * self.window / max(smoothed_rtt, 1e-6)
+
     def on_ack(self, sample: AckSample) -> None:
         """An ACK brought news. What was lost, by the look of it, has been told before."""
         raise NotImplementedError
@@ -82,6 +91,18 @@ class Controller:
         if sent_time > self.recovery_start:
             self.recovery_start = now
             self.on_congestion_event(now)
+
+    def on_lost(self, run: SentRun, lost_since: int, now: float) -> None:
+        """Packets that left together are lost; `on_congestion` hears of all that were found lost together.
+
+        `lost_since`: bytes lost since they left, these included.
+        """
+
+    def on_spurious_loss(self) -> None:
+        """All that the last congestion event was about has arrived after all."""
+
+    def on_restart(self, now: float) -> None:
+        """Something leaves after there was nothing to send and nothing under way."""
 
     def on_persistent_congestion(self) -> None:
         """Everything was lost for several probe timeouts (RFC 9002 section 7.6)."""

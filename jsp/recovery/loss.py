@@ -120,6 +120,8 @@ class LossDetector:
     def on_sent(self, space: PacketSpace, run: SentRun) -> None:
         """Packets that ask for an acknowledgement left."""
         space.sent.add(run)
+        if not self.in_flight and self.rate.is_app_limited():
+            self.controller.on_restart(run.time)
         self.rate.on_sent(run, self.in_flight)
         space.in_flight += run.total
         space.last_eliciting = run.time
@@ -132,12 +134,12 @@ class LossDetector:
 
     def allowance(self, datagram: int, now: float) -> int:
         """Bytes that may leave at `now`; when that is less than a `datagram`, more may at `pacing_at`."""
-        allowed = self.controller.window - self.in_flight
+        controller = self.controller
+        allowed = controller.window - self.in_flight
         self.pacing_at = NEVER
         if allowed < datagram:
             return allowed
-        controller = self.controller
-        self.pacer.update(controller.window, self.rtt.smoothed, controller.slow_start, datagram)
+        self.pacer.update(controller.pacing_rate(self.rtt.smoothed), datagram, self.in_flight)
         budget = self.pacer.budget(now)
         if budget < datagram:
             self.pacing_at = self.pacer.ready_at(datagram)
@@ -175,7 +177,6 @@ class LossDetector:
             self.rtt.update(max(now - newest.time, 0.0), held)
             sample.rtt = self.rtt.latest
         sample.in_flight = self.in_flight
-        sample.lost = -self.rate.lost
         if not space.sticky_backoff:
             self.pto_count = 0
         collapsed = self._detect_lost(space, now, starts, stops)
@@ -190,7 +191,7 @@ class LossDetector:
         self.in_flight -= total
         sample.acked = total
         sample.fresh = 0 if collapsed else fresh
-        sample.lost += self.rate.lost
+        sample.remaining = self.in_flight
         self.rate.on_acked(newest, sample, self.rtt.minimum)
         controller.on_ack(sample)
         return total
@@ -210,9 +211,10 @@ class LossDetector:
             total += run.total
             self.packets_lost += run.count
             run.tell_lost()
+            self.rate.lost += run.total
+            self.controller.on_lost(run, self.rate.lost - run.lost, now)
         space.in_flight -= total
         self.in_flight -= total
-        self.rate.lost += total
         self.controller.on_congestion(lost[-1].time, now)
         if not self.rtt.sampled or not self._persistent(lost, starts or [], stops or []):
             return False

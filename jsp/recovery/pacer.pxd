@@ -2,8 +2,7 @@
 import cython
 
 cdef long long _BURST_DATAGRAMS
-cdef double _GAIN_SLOW_START
-cdef double _GAIN
+cdef long long _INITIAL_DATAGRAMS
 
 
 cdef class Pacer:
@@ -13,7 +12,7 @@ cdef class Pacer:
     cdef double _tokens
 
     @cython.locals(fresh=cython.longlong)
-    cpdef update(self, long long window, double smoothed_rtt, bint slow_start, long long datagram)
+    cpdef update(self, double rate, long long datagram, long long in_flight)
     @cython.locals(elapsed=cython.double)
     cpdef long long budget(self, double now) except? -1
     cpdef on_sent(self, long long size)

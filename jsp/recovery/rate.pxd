@@ -12,6 +12,7 @@ cdef class DeliveryRate:
     cdef public long long lost
 
     cpdef on_sent(self, SentRun run, long long in_flight)
+    cpdef bint is_app_limited(self) except? -1
     cpdef on_app_limited(self, long long in_flight)
     @cython.locals(now=cython.double, interval=cython.double)
     cpdef on_acked(self, SentRun newest, AckSample sample, double minimum_rtt)

@@ -39,6 +39,10 @@ class DeliveryRate:
         run.in_flight = in_flight + run.total
         run.app_limited = self._limited_until > 0
 
+    def is_app_limited(self) -> bool:
+        """Whether the application is, or a round trip ago was, what limits."""
+        return self._limited_until > 0
+
     def on_app_limited(self, in_flight: int) -> None:
         """There is nothing to send, though more may be under way than the `in_flight` bytes there are."""
         self._limited_until = max(self.delivered + in_flight, 1)

@@ -27,7 +27,7 @@ def test_bulk_leaves_in_trains_of_equal_packets() -> None:
     world = World()
     client, server, c, s = connected(world, client_config=Config(max_datagram_size=1452))
     c.open_stream().send.write(bytes(14_000))
-    c.paths[0].recovery.pacer.update(1 << 20, 0.001, True, 1452)
+    c.paths[0].recovery.rtt.smoothed = 0.00001
     transmit = c.poll_transmit(world.now)
     assert transmit.segment_size == 1452
     assert len(transmit.data) > 7 * 1452
@@ -114,9 +114,10 @@ def test_pacing_keeps_a_shallow_queue_from_overflowing() -> None:
     world = World()
     client, server, c, s = connected(world, LinkSpec(delay=0.04, rate=1_250_000, queue=14_000))
     plan = Plan(2)
-    plan.streams = [[], [(600_000, True)]]
+    # Long enough that the end of slow start, which loses what the last doubling was too much, is a small part.
+    plan.streams = [[], [(3_000_000, True)]]
     run_plan(client, server, c, s, plan)
-    assert c.paths[0].recovery.packets_lost < 0.1 * c.counters.packets_sent
+    assert c.paths[0].recovery.packets_lost < 0.05 * c.counters.packets_sent
 
 
 def test_lossy_transfer_ends_with_nothing_in_flight() -> None:

@@ -28,12 +28,24 @@ def test_every_controller_reacts_as_a_path_expects(name: str) -> None:
     first = c.window
     assert first == 12_000
     assert c.slow_start
-    acked(c, 1200)
+    assert c.pacing_rate(0.1) >= first / 0.1
+    acked(c, 1200, rtt=0.1)
     assert c.window > first
-    grown = c.window
     c.on_congestion(1.0, 1.0)
-    assert 2400 <= c.window < grown
+    assert c.window >= c.minimum_window() >= 2400
     c.on_persistent_congestion()
-    assert c.window == 2400
+    assert c.window == c.minimum_window()
     c.on_datagram_size(1400)
-    assert c.window == 2800
+    assert c.window == c.minimum_window() >= 2800
+    assert isinstance(c.window, int)
+
+
+@pytest.mark.parametrize("name", [name for name in CONGESTION if name != "bbr"])
+def test_a_loss_makes_the_window_smaller_once_a_round_trip(name: str) -> None:
+    c = make_controller(name, 1200)
+    c.window = 1_000_000
+    c.on_congestion(1.0, 2.0)
+    smaller = c.window
+    assert smaller <= 700_000
+    c.on_congestion(1.5, 2.0)
+    assert c.window == smaller

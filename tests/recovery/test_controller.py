@@ -9,7 +9,7 @@ import pytest
 from jsp.recovery.congestion import make_controller
 from jsp.recovery.controller import AckSample, Controller, initial_window
 from jsp.recovery.loss import LossDetector, PacketSpace
-from jsp.recovery.sent import make_run
+from jsp.recovery.sent import SentRun, make_run
 
 MTU = 1200
 
@@ -61,6 +61,14 @@ def test_persistent_congestion_leaves_the_least_and_forgets_the_event() -> None:
     assert (c.window, c.recovery_start) == (2 * MTU, -math.inf)
 
 
+def test_data_leaves_a_little_faster_than_a_window_a_round_trip() -> None:
+    c = Told(MTU)
+    assert c.pacing_rate(0.1) == pytest.approx(2 * 12_000 / 0.1)
+    c.slow_start = False
+    assert c.pacing_rate(0.1) == pytest.approx(1.25 * 12_000 / 0.1)
+    assert 0 < c.pacing_rate(0.0) < math.inf
+
+
 def test_larger_datagrams_lift_the_least() -> None:
     c = Told(MTU)
     c.on_persistent_congestion()
@@ -104,6 +112,45 @@ def test_what_left_before_a_loss_is_told_and_is_not_fresh() -> None:
     send(path, space, 2, 1.15)
     path.on_ack(space, [5], [8], 0.0, 1.25)
     assert c.acks[-1][1:3] == (3 * MTU, 2 * MTU)
+
+
+class Losing(Told):
+    def __init__(self, datagram_size: int) -> None:
+        super().__init__(datagram_size)
+        self.lost: list[tuple[int, int]] = []
+        self.restarts: list[float] = []
+
+    def on_lost(self, run: SentRun, lost_since: int, now: float) -> None:
+        self.lost.append((run.first, lost_since))
+
+    def on_restart(self, now: float) -> None:
+        self.restarts.append(now)
+
+
+def test_losses_are_told_run_by_run_with_what_was_lost_since_they_left() -> None:
+    c = Losing(MTU)
+    path, space = told_path(c)
+    for _ in range(3):
+        send(path, space, 2, 1.0)
+    path.on_ack(space, [5], [6], 0.0, 1.1)
+    assert c.lost == [(0, 2 * MTU), (2, 3 * MTU)]
+    send(path, space, 2, 1.2)
+    path.on_ack(space, [6], [8], 0.0, 1.3)
+    assert c.lost[2:] == [(3, 4 * MTU), (4, 5 * MTU)]
+    assert c.acks[-1][1] == 2 * MTU
+
+
+def test_a_restart_is_told_when_there_was_nothing_to_send_and_nothing_is_under_way() -> None:
+    c = Losing(MTU)
+    path, space = told_path(c)
+    send(path, space, 1, 1.0)
+    path.on_ack(space, [0], [1], 0.0, 1.1)
+    send(path, space, 1, 1.1)
+    path.on_app_limited()
+    path.on_ack(space, [0], [2], 0.0, 1.2)
+    send(path, space, 1, 5.0)
+    send(path, space, 1, 5.0)
+    assert c.restarts == [5.0]
 
 
 def test_an_ack_that_measures_no_round_trip_says_so() -> None:

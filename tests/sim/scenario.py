@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 
-from jsp.config import KIB, Config
+from jsp.config import CONGESTION, KIB, Config
 from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import Identity
 from jsp.engine.connection import ConnectionCore
@@ -53,6 +53,7 @@ def random_config(rng: random.Random) -> Config:
         handshake_timeout=120.0,
         close_timeout=60.0,
         keep_alive=rng.choice((None, 5.0)),
+        congestion=rng.choice(CONGESTION),
     )
 
 

@@ -1,0 +1,496 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
+"""BBR version 3 (draft-ietf-ccwg-bbr): a model of the path, its bandwidth and its round trip, instead of losses.
+
+It paces at what the path was seen to deliver, probes for more every two or three seconds, and keeps a bandwidth-delay
+product or two under way. Losses bound the model when they are more than `LOSS_THRESHOLD` of what was under way.
+
+One thing is added to the draft: losses that go on while nothing is queued are the path's own (`_ambient`), and no
+congestion; only what is lost beyond them bounds the model. The names are the draft's, bytes and seconds throughout.
+"""
+
+from __future__ import annotations
+
+import math
+
+from jsp.recovery.controller import AckSample, Controller, initial_window
+from jsp.recovery.sent import SentRun
+
+STARTUP, DRAIN, DOWN, CRUISE, REFILL, UP, PROBE_RTT = range(7)
+_STARTUP, _DRAIN, _DOWN, _CRUISE, _REFILL, _UP, _PROBE_RTT = range(7)
+
+STARTUP_PACING_GAIN = 2.77
+DRAIN_PACING_GAIN = 0.5
+_GAIN_STARTUP, _GAIN_DRAIN, _GAIN_DOWN, _GAIN_UP = STARTUP_PACING_GAIN, DRAIN_PACING_GAIN, 0.9, 1.25
+_CWND_GAIN, _CWND_GAIN_UP, _CWND_GAIN_PROBE_RTT = 2.0, 2.25, 0.5
+PACING_MARGIN = 0.99
+_MARGIN = PACING_MARGIN
+
+LOSS_THRESHOLD = 0.02
+BETA = 0.7
+HEADROOM = 0.15
+_LOSS, _BETA, _HEADROOM = LOSS_THRESHOLD, BETA, HEADROOM
+# What a path may lose by itself. More is a queue that overflows all the time, or not worth keeping full.
+AMBIENT_LOSS_MAX = 0.05
+_AMBIENT_MAX = AMBIENT_LOSS_MAX
+# Believed slowly and forgotten faster: congestion comes in bursts, and leaves round trips without losses between.
+_AMBIENT_UP, _AMBIENT_DOWN = 1 / 16, 1 / 8
+
+FULL_BW_GROWTH = 1.25
+FULL_BW_ROUNDS = 3
+STARTUP_LOSSES = 6
+_FULL_GROWTH, _FULL_ROUNDS, _STARTUP_LOSSES = FULL_BW_GROWTH, FULL_BW_ROUNDS, STARTUP_LOSSES
+DRAIN_ROUNDS = 3
+_DRAIN_ROUNDS = DRAIN_ROUNDS
+
+MIN_RTT_FILTER_S = 10.0
+PROBE_RTT_INTERVAL_S = 5.0
+PROBE_RTT_DURATION_S = 0.2
+_MIN_RTT_FILTER, _RTT_INTERVAL, _RTT_DURATION = MIN_RTT_FILTER_S, PROBE_RTT_INTERVAL_S, PROBE_RTT_DURATION_S
+PROBE_WAIT_S = 2.0  # and up to a second more
+_PROBE_WAIT = PROBE_WAIT_S
+_RENO_ROUNDS_MAX = 63
+_UP_ROUNDS_MAX = 30
+_MINIMUM_PIPE = 4  # datagrams
+_EXTRA_ACKED_ROUNDS = 5  # in each of two halves of the filter
+_QUANTUM_S, _QUANTUM_MAX = 0.001, 65536
+UNBOUNDED = 1 << 62
+_UNBOUNDED = UNBOUNDED
+_NEVER = math.inf
+
+# What is known of the ACKs now arriving (`_ack_phase`): what they tell was sent in which part of a probe.
+_ACKS_INIT, _ACKS_REFILLING, _ACKS_STARTING, _ACKS_FEEDBACK, _ACKS_STOPPING = range(5)
+
+
+class Bbr(Controller):
+    """Attributes:
+    state: STARTUP, DRAIN, DOWN, CRUISE, REFILL, UP (the phases of ProbeBW) or PROBE_RTT.
+    max_bw: the most the path delivered in this probing cycle or the one before, bytes a second.
+    bw: the rate that fits the path for now; `max_bw` unless losses bound it.
+    min_rtt: shortest round trip of ten seconds.
+    inflight_longterm: bytes under way that the path was seen to bear; `UNBOUNDED` before it lost too much.
+    """
+
+    __slots__ = (
+        "_ack_phase", "_ambient", "_bw_cycle", "_bw_before", "_bw_latest", "_bw_round", "_bw_shortterm", "_cwnd_gain",
+        "_cwnd_limited", "_cycle_start", "_drain_round", "_extra_acked", "_extra_before", "_extra_delivered",
+        "_extra_half", "_extra_start", "_full_bw", "_full_bw_now", "_full_bw_reached", "_full_bw_rounds",
+        "_idle_restart", "_inflight_latest", "_inflight_shortterm", "_loss_events", "_loss_round_delivered",
+        "_loss_round_start", "_lost_in_round", "_min_rtt_time", "_next_round", "_pacing_gain",
+        "_prior_window", "_probe_rtt_delay", "_probe_rtt_done", "_probe_rtt_expired", "_probe_rtt_round_done",
+        "_probe_rtt_time", "_probe_samples", "_probe_wait", "_rate", "_round", "_round_delivered", "_round_start",
+        "_rounds_since_probe", "_undo_inflight_longterm", "_undo_inflight_shortterm", "_undo_bw_shortterm",
+        "_undo_state", "_up_rounds", "bw", "inflight_longterm", "max_bw", "min_rtt", "state",
+    )  # fmt: skip
+
+    def __init__(self, datagram_size: int) -> None:
+        super().__init__(datagram_size)
+        self.state = self._undo_state = _STARTUP
+        self.max_bw = self.bw = 0.0
+        self._bw_before = self._bw_cycle = self._bw_latest = self._bw_round = 0.0
+        self._bw_shortterm = self._undo_bw_shortterm = _NEVER
+        self.inflight_longterm = self._undo_inflight_longterm = _UNBOUNDED
+        self._inflight_shortterm = self._undo_inflight_shortterm = _UNBOUNDED
+        self._inflight_latest = 0
+        self._prior_window = 0
+        self._rate = 0.0
+        self._pacing_gain = _GAIN_STARTUP
+        self._cwnd_gain = _CWND_GAIN
+        self._start_rounds()
+        self._start_filters()
+
+    def _start_rounds(self) -> None:
+        self._round = self._next_round = self._round_delivered = 0
+        self._round_start = self._cwnd_limited = self._idle_restart = False
+        self._full_bw = 0.0
+        self._full_bw_rounds = 0
+        self._full_bw_now = self._full_bw_reached = False
+        self._drain_round = 0
+        self._ack_phase = _ACKS_INIT
+        self._probe_samples = False
+        self._probe_wait = self._cycle_start = 0.0
+        self._rounds_since_probe = self._up_rounds = 0
+
+    def _start_filters(self) -> None:
+        self.min_rtt = self._probe_rtt_delay = _NEVER
+        self._min_rtt_time = self._probe_rtt_time = 0.0
+        self._probe_rtt_expired = self._probe_rtt_round_done = False
+        self._probe_rtt_done = 0.0
+        self._ambient = 0.0
+        self._loss_events = self._lost_in_round = self._loss_round_delivered = 0
+        self._loss_round_start = False
+        self._extra_acked = self._extra_before = self._extra_delivered = self._extra_half = 0
+        self._extra_start = 0.0
+
+    # --- what a path asks and tells ----------------------------------------------------------------------------
+
+    def pacing_rate(self, smoothed_rtt: float) -> float:
+        if self._rate > 0:
+            return self._rate
+        return _GAIN_STARTUP * self.window / max(smoothed_rtt, 1e-6)
+
+    def minimum_window(self) -> int:
+        return _MINIMUM_PIPE * self.datagram
+
+    def on_ack(self, sample: AckSample) -> None:
+        """BBRUpdateOnACK."""
+        if sample.in_flight + self.datagram > self.window:
+            self._cwnd_limited = True
+        self._update_latest_signals(sample)
+        self._update_round(sample)
+        self._update_max_bw(sample)
+        if self._loss_round_start:
+            self._on_loss_round(sample)
+        self._update_ack_aggregation(sample)
+        self._check_full_bw(sample)
+        self._check_startup_done()
+        if self.state == _DRAIN and (
+            sample.remaining <= self._inflight(1.0) or self._round > self._drain_round + _DRAIN_ROUNDS
+        ):
+            self._start_down(sample.now, sample.delivered)
+        self._update_cycle(sample)
+        self._update_min_rtt(sample)
+        self._check_probe_rtt(sample)
+        if self._round_start:
+            # Only now: the first ACK of a round decides by what limited the one before.
+            self._cwnd_limited = False
+        if self._loss_round_start:
+            self._bw_latest = sample.rate
+            self._inflight_latest = sample.delivered - sample.prior_delivered
+            self._loss_events = self._lost_in_round = 0
+            self._round_delivered = sample.delivered
+        self.bw = min(self.max_bw, self._bw_shortterm)
+        self._set_pacing_rate(self._pacing_gain)
+        self._set_window(sample)
+
+    def on_lost(self, run: SentRun, lost_since: int, now: float) -> None:
+        """BBRHandleLostPacket."""
+        if not self._loss_events:
+            self._undo_state = self.state
+            self._undo_bw_shortterm = self._bw_shortterm
+            self._undo_inflight_shortterm = self._inflight_shortterm
+            self._undo_inflight_longterm = self.inflight_longterm
+        self._loss_events += 1
+        self._lost_in_round += run.total
+        if self._probe_samples and self._is_too_much(lost_since, run.in_flight):
+            self._on_too_much(self._inflight_at_loss(run, lost_since), run.app_limited, now, run.delivered)
+
+    def on_congestion_event(self, now: float) -> None:
+        """Losses are told one by one; a CE mark counts as one (the draft leaves ECN open)."""
+
+    def on_persistent_congestion(self) -> None:
+        self._prior_window = max(self._prior_window, self.window)
+        Controller.on_persistent_congestion(self)  # super() needs a cell that compiled methods have not
+
+    def on_restart(self, now: float) -> None:
+        """BBRHandleRestartFromIdle."""
+        self._idle_restart = True
+        self._extra_start = now
+        if _DOWN <= self.state <= _UP:
+            self._set_pacing_rate(1.0)
+
+    def on_spurious_loss(self) -> None:
+        """BBRHandleSpuriousLossDetection."""
+        self._loss_events = self._lost_in_round = 0
+        self._bw_shortterm = max(self._bw_shortterm, self._undo_bw_shortterm)
+        self._inflight_shortterm = max(self._inflight_shortterm, self._undo_inflight_shortterm)
+        self.inflight_longterm = max(self.inflight_longterm, self._undo_inflight_longterm)
+        self.window = max(self.window, self._prior_window)
+        if self._undo_state == _STARTUP and self.state != _STARTUP and self.state != _PROBE_RTT:
+            self._full_bw_reached = False
+            self._reset_full_bw(0.0)
+            self._enter(_STARTUP, _GAIN_STARTUP, _CWND_GAIN)
+
+    # --- the model ---------------------------------------------------------------------------------------------
+
+    def _update_round(self, sample: AckSample) -> None:
+        self._round_start = sample.prior_delivered >= self._next_round
+        if self._round_start:
+            self._round += 1
+            self._rounds_since_probe += 1
+            self._start_round(sample.delivered)
+
+    def _start_round(self, delivered: int) -> None:
+        self._next_round = delivered
+
+    def _update_latest_signals(self, sample: AckSample) -> None:
+        self._loss_round_start = False
+        self._bw_latest = max(self._bw_latest, sample.rate)
+        self._inflight_latest = max(self._inflight_latest, sample.delivered - sample.prior_delivered)
+        if sample.prior_delivered >= self._loss_round_delivered:
+            self._loss_round_delivered = sample.delivered
+            self._loss_round_start = True
+
+    def _update_max_bw(self, sample: AckSample) -> None:
+        rate = sample.rate
+        if rate >= self.max_bw or not sample.app_limited:
+            self._bw_cycle = max(self._bw_cycle, rate)
+            self.max_bw = max(self._bw_before, self._bw_cycle)
+        self._bw_round = max(self._bw_round, rate)
+
+    def _on_loss_round(self, sample: AckSample) -> None:
+        """A round trip is over: what was lost in it?"""
+        delivered = max(1, sample.delivered - self._round_delivered)
+        lost = self._lost_in_round / (delivered + self._lost_in_round)
+        if _DOWN <= self.state <= _CRUISE and not self._is_queued(sample):
+            lost = min(lost, _AMBIENT_MAX)
+            self._ambient += (lost - self._ambient) * (_AMBIENT_UP if lost > self._ambient else _AMBIENT_DOWN)
+        if not self._loss_events or self.state == _STARTUP or self.state == _REFILL or self.state == _UP:
+            return
+        if self._lost_in_round <= 2 * self._ambient * delivered + 2 * self.datagram * (self._ambient > 0):
+            return
+        # BBRAdaptLowerBoundsFromCongestion
+        if self._bw_shortterm == _NEVER:
+            self._bw_shortterm = self.max_bw
+        if self._inflight_shortterm == _UNBOUNDED:
+            self._inflight_shortterm = self.window
+        self._bw_shortterm = max(self._bw_latest, _BETA * self._bw_shortterm)
+        self._inflight_shortterm = max(self._inflight_latest, int(_BETA * self._inflight_shortterm))
+
+    def _is_queued(self, sample: AckSample) -> bool:
+        """Whether the round trip shows a queue."""
+        return sample.rtt > self.min_rtt * 1.25
+
+    def _is_too_much(self, lost: int, in_flight: int) -> bool:
+        """IsInflightTooHigh."""
+        return lost > in_flight * (_LOSS + 2 * self._ambient)
+
+    def _inflight_at_loss(self, run: SentRun, lost_since: int) -> int:
+        """BBRInflightAtLoss: how much was under way when losses went beyond the threshold."""
+        before = run.in_flight - run.total
+        lost_before = lost_since - run.total
+        threshold = _LOSS + 2 * self._ambient
+        return before + int(max(0.0, threshold * before - lost_before) / (1 - threshold))
+
+    def _on_too_much(self, in_flight: int, app_limited: bool, now: float, delivered: int) -> None:
+        """BBRHandleInflightTooHigh."""
+        self._probe_samples = False
+        if not app_limited:
+            self.inflight_longterm = max(in_flight, int(_BETA * min(self._bdp(self.bw), self.window)))
+        if self.state == _UP:
+            self._start_down(now, max(delivered, self._next_round))
+
+    def _update_ack_aggregation(self, sample: AckSample) -> None:
+        expected = self.bw * (sample.now - self._extra_start)
+        if self._extra_delivered <= expected:
+            self._extra_delivered = 0
+            self._extra_start = sample.now
+            expected = 0.0
+        self._extra_delivered += sample.acked
+        extra = min(self._extra_delivered - int(expected), self.window)
+        if self._full_bw_reached and self._round < self._extra_half + _EXTRA_ACKED_ROUNDS:
+            self._extra_acked = max(self._extra_acked, extra)
+        else:
+            self._extra_before = self._extra_acked if self._full_bw_reached else 0
+            self._extra_acked = extra
+            self._extra_half = self._round
+
+    def _bdp(self, bw: float) -> int:
+        return self.window if self.min_rtt == _NEVER else int(bw * self.min_rtt)
+
+    def _inflight(self, gain: float) -> int:
+        """BBRInflight."""
+        return self._with_quantum(gain * self._bdp(self.max_bw))
+
+    def _with_quantum(self, in_flight: float) -> int:
+        """BBRQuantizationBudget: enough for trains at the sender and batches at the receiver."""
+        quantum = max(min(self._rate * _QUANTUM_S, _QUANTUM_MAX), 2 * self.datagram)
+        cap = max(in_flight, 3 * quantum, _MINIMUM_PIPE * self.datagram)
+        return int(cap) + (2 * self.datagram if self.state == _UP else 0)
+
+    def _with_headroom(self) -> int:
+        """BBRInflightWithHeadroom."""
+        if self.inflight_longterm == _UNBOUNDED:
+            return _UNBOUNDED
+        headroom = max(self.datagram, int(_HEADROOM * self.inflight_longterm))
+        return max(self.inflight_longterm - headroom, _MINIMUM_PIPE * self.datagram)
+
+    # --- Startup and Drain -------------------------------------------------------------------------------------
+
+    def _enter(self, state: int, pacing_gain: float, cwnd_gain: float) -> None:
+        self.state = state
+        self.slow_start = state == _STARTUP
+        self._pacing_gain = pacing_gain
+        self._cwnd_gain = cwnd_gain
+
+    def _reset_full_bw(self, bw: float) -> None:
+        self._full_bw = bw
+        self._full_bw_rounds = 0
+        self._full_bw_now = False
+
+    def _check_full_bw(self, sample: AckSample) -> None:
+        if not self._round_start:
+            return
+        # The best of the round: a single sample may be none at all.
+        rate = self._bw_round
+        self._bw_round = 0.0
+        if self._full_bw_now or sample.app_limited:
+            return
+        if rate >= self._full_bw * _FULL_GROWTH:
+            self._reset_full_bw(rate)
+            return
+        self._full_bw_rounds += 1
+        if self._full_bw_rounds >= _FULL_ROUNDS:
+            self._full_bw_now = self._full_bw_reached = True
+
+    def _check_startup_done(self) -> None:
+        if self.state != _STARTUP:
+            return
+        if self._loss_round_start and not self._full_bw_reached and self._loss_events >= _STARTUP_LOSSES:
+            self._check_startup_loss()
+        if self._full_bw_reached:
+            self._drain_round = self._round
+            self._enter(_DRAIN, _GAIN_DRAIN, _CWND_GAIN)
+
+    def _check_startup_loss(self) -> None:
+        """BBRCheckStartupHighLoss; losses without a queue must be many, for they may be the path's own."""
+        allowed = _LOSS if self._probe_rtt_delay > self.min_rtt * 1.25 else 4 * _LOSS
+        if self._lost_in_round > allowed * self._inflight_latest:
+            self._full_bw_reached = True
+            self.inflight_longterm = max(self._bdp(self.max_bw), self._inflight_latest)
+
+    # --- ProbeBW -----------------------------------------------------------------------------------------------
+
+    def _start_down(self, now: float, delivered: int) -> None:
+        self._loss_events = self._lost_in_round = 0
+        self._bw_latest = 0.0
+        self._inflight_latest = 0
+        # The clock's small digits serve as chance: flows that share a link shall not probe at the same time.
+        chance = int(now * 1e6)
+        self._rounds_since_probe = chance & 1
+        self._probe_wait = _PROBE_WAIT + chance % 1000 / 1000
+        self._cycle_start = now
+        self._ack_phase = _ACKS_STOPPING
+        self._start_round(delivered)
+        self._enter(_DOWN, _GAIN_DOWN, _CWND_GAIN)
+
+    def _start_refill(self, delivered: int) -> None:
+        self._bw_shortterm = _NEVER
+        self._inflight_shortterm = _UNBOUNDED
+        self._up_rounds = 0
+        self._ack_phase = _ACKS_REFILLING
+        self._start_round(delivered)
+        self._enter(_REFILL, 1.0, _CWND_GAIN)
+
+    def _start_up(self, sample: AckSample) -> None:
+        self._probe_samples = True
+        self._ack_phase = _ACKS_STARTING
+        self._start_round(sample.delivered)
+        self._reset_full_bw(sample.rate)
+        self._up_rounds = 1
+        self._enter(_UP, _GAIN_UP, _CWND_GAIN_UP)
+
+    def _update_cycle(self, sample: AckSample) -> None:
+        """BBRUpdateProbeBWCyclePhase."""
+        if not self._full_bw_reached:
+            return
+        self._adapt_longterm(sample)
+        state = self.state
+        if state == _DOWN or state == _CRUISE:
+            if self._is_time_to_probe(sample.now):
+                self._start_refill(sample.delivered)
+            elif state == _DOWN and sample.remaining <= min(self._with_headroom(), self._inflight(1.0)):
+                self._enter(_CRUISE, 1.0, _CWND_GAIN)
+        elif state == _REFILL:
+            if self._round_start:
+                self._start_up(sample)
+        elif state == _UP:
+            if self._cwnd_limited and self.window >= self.inflight_longterm:
+                # Bounded by the model, not by the path: growth cannot show yet.
+                self._reset_full_bw(sample.rate)
+            elif self._full_bw_now:
+                self._start_down(sample.now, sample.delivered)
+
+    def _is_time_to_probe(self, now: float) -> bool:
+        rounds = min(self._bdp(self.bw), self.window) // self.datagram
+        return now > self._cycle_start + self._probe_wait or self._rounds_since_probe >= min(rounds, _RENO_ROUNDS_MAX)
+
+    def _adapt_longterm(self, sample: AckSample) -> None:
+        """BBRAdaptLongTermModel."""
+        if self._round_start:
+            if self._ack_phase == _ACKS_STARTING:
+                self._ack_phase = _ACKS_FEEDBACK
+            elif self._ack_phase == _ACKS_STOPPING:
+                self._ack_phase = _ACKS_INIT
+                self._probe_samples = False
+                if _DOWN <= self.state <= _UP and not sample.app_limited and self._bw_cycle > 0:
+                    self._bw_before = self._bw_cycle
+                    self._bw_cycle = 0.0
+        if self.inflight_longterm == _UNBOUNDED or self._is_too_much(sample.lost_since, sample.prior_in_flight):
+            return
+        if sample.prior_in_flight > self.inflight_longterm:
+            self.inflight_longterm = sample.prior_in_flight
+        if self.state == _UP and self._cwnd_limited and self.window >= self.inflight_longterm:
+            # BBRProbeInflightLongtermUpward: twice as fast each round trip.
+            growth = self.datagram << self._up_rounds
+            self.inflight_longterm += max(1, int(sample.acked * min(1.0, growth / self.window)))
+            if self._round_start:
+                self._up_rounds = min(self._up_rounds + 1, _UP_ROUNDS_MAX)
+
+    # --- ProbeRTT ----------------------------------------------------------------------------------------------
+
+    def _update_min_rtt(self, sample: AckSample) -> None:
+        now, rtt = sample.now, sample.rtt
+        self._probe_rtt_expired = self._probe_rtt_time > 0 and now > self._probe_rtt_time + _RTT_INTERVAL
+        if rtt > 0 and (rtt < self._probe_rtt_delay or self._probe_rtt_expired):
+            self._probe_rtt_delay = rtt
+            self._probe_rtt_time = now
+        if self._probe_rtt_delay < self.min_rtt or now > self._min_rtt_time + _MIN_RTT_FILTER:
+            self.min_rtt = self._probe_rtt_delay
+            self._min_rtt_time = self._probe_rtt_time
+
+    def _check_probe_rtt(self, sample: AckSample) -> None:
+        if self.state != _PROBE_RTT:
+            if self._probe_rtt_expired and not self._idle_restart:
+                self._prior_window = self.window
+                self._probe_rtt_done = 0.0
+                self._ack_phase = _ACKS_STOPPING
+                self._start_round(sample.delivered)
+                self._enter(_PROBE_RTT, 1.0, _CWND_GAIN_PROBE_RTT)
+        elif not self._probe_rtt_done:
+            if sample.remaining <= self._probe_rtt_window():
+                self._probe_rtt_done = sample.now + _RTT_DURATION
+                self._probe_rtt_round_done = False
+                self._start_round(sample.delivered)
+        else:
+            self._probe_rtt_round_done = self._probe_rtt_round_done or self._round_start
+            if self._probe_rtt_round_done and sample.now > self._probe_rtt_done:
+                self._leave_probe_rtt(sample)
+        self._idle_restart = False
+
+    def _probe_rtt_window(self) -> int:
+        return max(int(_CWND_GAIN_PROBE_RTT * self._bdp(self.bw)), _MINIMUM_PIPE * self.datagram)
+
+    def _leave_probe_rtt(self, sample: AckSample) -> None:
+        self._probe_rtt_time = sample.now
+        self.window = max(self.window, self._prior_window)
+        self._bw_shortterm = _NEVER
+        self._inflight_shortterm = _UNBOUNDED
+        if self._full_bw_reached:
+            self._start_down(sample.now, sample.delivered)
+            self._enter(_CRUISE, 1.0, _CWND_GAIN)
+        else:
+            self._enter(_STARTUP, _GAIN_STARTUP, _CWND_GAIN)
+
+    # --- what follows from the model ---------------------------------------------------------------------------
+
+    def _set_pacing_rate(self, gain: float) -> None:
+        rate = gain * self.bw * _MARGIN
+        if self._full_bw_reached or rate > self._rate:
+            self._rate = rate
+
+    def _set_window(self, sample: AckSample) -> None:
+        """BBRSetCwnd."""
+        most = self._with_quantum(self._cwnd_gain * self._bdp(self.max_bw) + max(self._extra_acked, self._extra_before))
+        window = self.window
+        if self._full_bw_reached:
+            window = min(window + sample.acked, most)
+        elif window < most or sample.delivered < initial_window(self.datagram):
+            window += sample.acked
+        cap = self._inflight_shortterm
+        if self.state == _PROBE_RTT or self.state == _CRUISE:
+            cap = min(cap, self._with_headroom())
+        elif _DOWN <= self.state <= _UP:
+            cap = min(cap, self.inflight_longterm)
+        if self.state == _PROBE_RTT:
+            window = min(window, self._probe_rtt_window())
+        self.window = max(min(window, cap), _MINIMUM_PIPE * self.datagram)
