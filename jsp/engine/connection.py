@@ -428,9 +428,7 @@ class ConnectionCore:
         if state is State.CLOSING:
             self._queue_close()
         else:
-            # Nothing is opened or sealed any more: the ciphers need not wait for late packets, too.
-            self.keying = None
-            self.keys.rest()
+            self.keys.rest()  # nothing is opened or sealed any more: why should ciphers wait for late packets
 
     def _queue_close(self) -> None:
         levels = list(self.keying.levels) if self.keying is not None else []
