@@ -1,5 +1,6 @@
 # C types of bounds.py.
 import cython
+cimport jsp.wire.memory as memory
 
 cdef bytes _LENGTH_BYTES
 cdef bytes _FIXED_BYTES
@@ -14,5 +15,4 @@ cdef long long _DEPTH_MAX
     width=cython.longlong, length=cython.longlong, values=cython.longlong, at=cython.longlong,
 )
 cpdef long long count_values(bytes payload, long long limit=*) except? -1
-@cython.locals(size=cython.longlong)
 cpdef bint may_be_deep(bytes payload) except? -1

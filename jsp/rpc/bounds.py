@@ -12,6 +12,8 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+import jsp.wire.memory as memory
+
 # An unpacked value takes at most this many bytes beside its own content: an empty dict in a list has 72, and what a
 # small dict has more is paid for by its keys and values.
 VALUE_COST = 80
@@ -77,8 +79,7 @@ def count_values(payload: bytes, limit: int = VALUES_MAX) -> int:
 
 def may_be_deep(payload: bytes) -> bool:
     """Whether `payload` has enough bytes that could open a container for `is_deep` to be worth asking."""
-    size = len(payload)
-    return size > _DEPTH_MAX and size - len(payload.translate(None, _CONTAINERS)) > _DEPTH_MAX
+    return memory.has_more(payload, _CONTAINERS, _DEPTH_MAX)
 
 
 def is_deep(value: Any) -> bool:

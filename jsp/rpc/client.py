@@ -124,6 +124,7 @@ class Client:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._lanes.end_turn()
         self.connection.__exit__(kind, error, trace)
         self._join()
 
@@ -139,6 +140,7 @@ class Client:
 
     def close(self) -> None:
         """Deliver notifications, then close the connection; calls under way raise ConnectionClosed."""
+        self._lanes.end_turn()
         self.connection.close()
         self._join()
 
@@ -345,6 +347,9 @@ class Client:
         self._listener.open(stream)
 
     def _on_frames(self, frames: list[Frame]) -> None:
+        if len(frames) > 1 and not self._spins:
+            # Those who are answered together ask again together.
+            self._lanes.cork_for_turn()
         for kind, call_id, payload in frames:
             call = self._session.handle_frame(kind, call_id, payload)
             if call is not None:

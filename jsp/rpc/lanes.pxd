@@ -1,5 +1,6 @@
 # C types of lanes.py.
 import cython
+from jsp.engine.send_stream cimport SendStream
 from jsp.net.connection cimport Connection
 from jsp.net.stream cimport Stream
 from jsp.net.waiting cimport Signal
@@ -9,11 +10,14 @@ cdef long long _SMALL
 cdef long long _LARGE
 cdef long long _SMALL_MAX
 cdef long long _READ_SIZE
+cdef long long _KEPT_MAX
+cdef long long _ROOM_MIN
 
 
 cdef class Lanes:
     cdef Connection _connection
     cdef list _corked
+    cdef long long _kept
     cdef list _streams
 
     @cython.locals(stream=Stream)
@@ -23,8 +27,13 @@ cdef class Lanes:
     @cython.locals(stream=Stream)
     cpdef bint try_send(self, long long lane, bytes frame) except? -1
     cpdef cork(self)
+    @cython.locals(stream=Stream, sending=SendStream)
+    cpdef cork_for_turn(self)
+    cdef _keep(self, bytes frame)
     @cython.locals(frames=list)
     cpdef uncork(self)
+    cpdef end_turn(self)
+    cpdef switch(self, value)
 
 
 cpdef long long lane_for(bytes frame) except? -1

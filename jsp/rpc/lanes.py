@@ -1,9 +1,9 @@
 # cython: language_level=3, annotation_typing=False, nonecheck=True
 """The streams that frames travel on: one a direction and size of frame, opened when first needed.
 
-Senders write whole frames, so any number of greenlets may send at once; a full stream makes them wait. A reader can
-cork the lanes while it goes through what it read: what is sent meanwhile leaves in one piece, which costs one call of
-the transport instead of one a frame.
+Senders write whole frames, so any number of greenlets may send at once; a full stream makes them wait. Who reads can
+cork the lanes while it goes through what it read, or until those have gone on who were waiting for it: what is sent
+meanwhile leaves in one piece, which costs one call of the transport instead of one a frame.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ _SMALL_MAX = SMALL_MAX
 
 _READ_SIZE = 64 << 10
 
+# Bytes that a cork keeps back: it gives way to more. With the last frame that may be so many that a stream needs:
+_KEPT_MAX = 64 << 10
+_ROOM_MIN = _KEPT_MAX + SMALL_MAX
+
 # Three answers may be lost before a connection counts as dead, 30 s after the last one (Config.idle_timeout).
 _KEEP_ALIVE = 10.0
 
@@ -49,17 +53,20 @@ def rpc_config(config: Config | None = None) -> Config:
 class Lanes:
     """The lanes on which one side of a connection sends."""
 
-    __slots__ = ("_connection", "_corked", "_streams")
+    __slots__ = ("_connection", "_corked", "_kept", "_streams")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._streams: list[Stream | None] = [None] * LANES_MAX
         self._corked: list[bytes] | None = None
+        self._kept = 0
 
     def send(self, lane: int, frame: bytes) -> None:
         """Send a frame, waiting while the lane is full. Raises ConnectionClosed."""
         if self._corked is not None and lane == _SMALL:
-            self._corked.append(frame)
+            self._keep(frame)
+            if self._kept > _KEPT_MAX:
+                self.uncork()
             return
         stream = self._streams[lane]
         if stream is None:
@@ -73,7 +80,11 @@ class Lanes:
         return stream
 
     def try_send(self, lane: int, frame: bytes) -> bool:
-        """Send a frame if that needs no waiting; False if it does."""
+        """Send a frame, of at most `Config.send_buffer` bytes, if that needs no waiting; False if it does."""
+        if self._corked is not None and lane == _SMALL:
+            # Not ahead of the request that it may cancel.
+            self._keep(frame)
+            return True
         stream = self._streams[lane]
         if stream is None:
             return False
@@ -88,15 +99,46 @@ class Lanes:
         return True
 
     def cork(self) -> None:
-        """Keep small frames back until `uncork`."""
+        """Keep small frames back until `uncork`, or until there are many."""
         if self._corked is None:
             self._corked = []
+
+    def cork_for_turn(self) -> None:
+        """Keep small frames back until those have gone on who are to do so in this turn of the loop.
+
+        Only while nothing waits on their lane: then it takes at once what is kept back, so nobody waits in the hub.
+        """
+        stream = self._streams[_SMALL]
+        if self._corked is not None or stream is None or self._connection.core.config.send_buffer < _ROOM_MIN:
+            return
+        sending = stream.inner.send
+        if sending is not None and sending.unsent() == 0:
+            self._corked = []
+            self._connection.resume(self)
+
+    def _keep(self, frame: bytes) -> None:
+        assert self._corked is not None
+        self._corked.append(frame)
+        self._kept += len(frame)
 
     def uncork(self) -> None:
         """Send what was kept back; waits, and raises, as `send` does."""
         frames, self._corked = self._corked, None
+        self._kept = 0
         if frames:
             self.send(_SMALL, frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def end_turn(self) -> None:
+        """Send what `cork_for_turn` keeps back, before anything else happens to the connection."""
+        try:
+            self.uncork()
+        except Error:
+            # The connection is gone, and those whose frames these were hear of it by themselves.
+            pass
+
+    def switch(self, value: object) -> None:
+        """The end of the turn has come: called in the hub."""
+        self.end_turn()
 
 
 def lane_for(frame: bytes) -> int:

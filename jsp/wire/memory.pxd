@@ -1,7 +1,7 @@
 # What memory.py does, for compiled modules.
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 
 cdef inline int copy(
@@ -87,6 +87,22 @@ cdef inline int put_u32(bytearray target, Py_ssize_t at, unsigned long long valu
     to[2] = (value >> 8) & 255
     to[3] = value & 255
     return 0
+
+
+cdef inline bint has_more(bytes data, bytes which, Py_ssize_t count) except -1:
+    cdef unsigned char among[256]
+    cdef const unsigned char *text = <const unsigned char *>PyBytes_AS_STRING(data)
+    cdef const unsigned char *members = <const unsigned char *>PyBytes_AS_STRING(which)
+    cdef Py_ssize_t i
+    cdef Py_ssize_t found = 0
+    if len(data) <= count:
+        return False
+    memset(among, 0, 256)
+    for i in range(len(which)):
+        among[members[i]] = 1
+    for i in range(len(data)):
+        found += among[text[i]]
+    return found > count
 
 
 cdef inline bytearray gather(bytearray source, Py_ssize_t start, Py_ssize_t step, Py_ssize_t count):

@@ -61,6 +61,11 @@ def put_u32(target: bytearray, at: int, value: int) -> None:
     target[at : at + 4] = (value & 0xFFFFFFFF).to_bytes(4, "big")
 
 
+def has_more(data: bytes, which: bytes, count: int) -> bool:
+    """Whether more than `count` bytes of `data` are among `which`, at most 256 of them."""
+    return len(data) - len(data.translate(None, which)) > count
+
+
 def gather(source: bytearray, start: int, step: int, count: int) -> bytearray:
     """The 16 bytes at `start` and at `count - 1` places more, `step` apart; IndexError when they are not all there."""
     if start < 0 or step < 0 or count < 0 or (count and start + step * (count - 1) + 16 > len(source)):

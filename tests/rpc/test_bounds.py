@@ -86,3 +86,9 @@ def test_depth_limit_is_exact(wrap: Any) -> None:
 
 def test_small_values_need_no_look() -> None:
     assert not may_be_deep(msgpack.packb({"id": 1, "name": "alice", "tags": ["a", "b"], "ok": True}))
+
+
+@given(st.lists(st.sampled_from([0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xC0, 0xDB, 0xDC, 0xDF, 0xE0]), max_size=80))
+def test_a_look_is_worth_it_from_one_more_opening_than_may_be_nested(first_bytes: list[int]) -> None:
+    opening = sum(0x80 <= byte <= 0x9F or 0xDC <= byte <= 0xDF for byte in first_bytes)
+    assert may_be_deep(bytes(first_bytes)) == (opening > DEPTH_MAX)

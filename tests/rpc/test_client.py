@@ -237,6 +237,49 @@ def test_callers_who_spin_read_their_answers_themselves() -> None:
             waiting.get(timeout=5)
 
 
+def test_callers_who_are_answered_together_ask_again() -> None:
+    bench = Bench()
+    with pair(bench) as client:
+
+        def ask(number: int) -> list[int]:
+            return [client.call("add", number, i) for i in range(20)]
+
+        callers = [gevent.spawn(ask, number) for number in range(50)]
+        for number, caller in enumerate(callers):
+            assert caller.get(timeout=5) == [number + i for i in range(20)]
+
+
+def test_a_cancel_does_not_overtake_its_request() -> None:
+    bench = Bench()
+    with pair(bench) as client:
+
+        def ask(number: int) -> None:
+            client.call("add", number)
+            future = client.submit("wait", str(number))
+            future.cancel()
+
+        gevent.joinall([gevent.spawn(ask, number) for number in range(20)], timeout=5, raise_error=True)
+        until(lambda: quiet(client))
+        assert client.call("add", 1) == 2
+        assert bench.running == 0
+
+
+def test_notifications_of_one_who_was_answered_with_others_and_leaves_at_once() -> None:
+    bench = Bench()
+    with serving(Methods(bench)) as server:
+        client = jsp.rpc.connect(server.url)
+        client.call("add", 1)
+
+        def tell(number: int) -> None:
+            client.call("add", number)
+            client.notify("note", number)
+            if number == 9:
+                client.close()
+
+        gevent.joinall([gevent.spawn(tell, number) for number in range(10)], timeout=5)
+        until(lambda: 9 in bench.log)
+
+
 # --- notifications -----------------------------------------------------------------------------------------------
 
 

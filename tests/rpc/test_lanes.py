@@ -115,6 +115,55 @@ def test_cork_sends_in_one_piece_and_in_order(ends: Ends) -> None:
     assert [call for _, call, _ in frames_from(small, 3)] == [0, 1, 2]
 
 
+def sent(lane: jsp.Stream, count: int) -> list[int]:
+    """The numbers of the next frames."""
+    return [call for _, call, _ in frames_from(lane, count)]
+
+
+def test_cork_for_a_turn_ends_with_it(ends: Ends) -> None:
+    lanes = Lanes(ends.client)
+    encoder = Encoder()
+    lanes.cork_for_turn()
+    lanes.send(SMALL, encoder.frame(REPLY, 0, 0))
+    small = ends.server.accept_stream(timeout=5)
+    assert sent(small, 1) == [0], "there is no lane yet that could be corked"
+    lanes.cork_for_turn()
+    lanes.send(SMALL, encoder.frame(REPLY, 1, 1))
+    assert lanes.try_send(SMALL, encoder.frame(REPLY, 2, 2)), "in order behind what is kept back"
+    lanes.cork_for_turn()
+    lanes.send(SMALL, encoder.frame(REPLY, 3, 3))
+    assert sent(small, 3) == [1, 2, 3]
+    lanes.cork_for_turn()
+    for i in range(10):
+        lanes.send(SMALL, encoder.frame(REPLY, i, bytes(30_000)))
+    lanes.end_turn()
+    lanes.end_turn()
+    assert sent(small, 10) == list(range(10))
+
+
+def test_a_turn_with_a_cork_ends_quietly_on_a_closed_connection(ends: Ends) -> None:
+    lanes = Lanes(ends.client)
+    lanes.send(SMALL, codec.done_frame(1))
+    gevent.sleep(0.01)
+    lanes.cork_for_turn()
+    lanes.send(SMALL, codec.done_frame(2))
+    ends.client.abort()
+    lanes.end_turn()
+    with pytest.raises(jsp.ConnectionClosed):
+        lanes.send(SMALL, codec.done_frame(3))
+
+
+def test_no_cork_on_a_lane_that_may_be_full(ends: Ends) -> None:
+    lanes = Lanes(ends.client)
+    filling = gevent.spawn(lanes.send, SMALL, bytes(8 << 20))
+    gevent.sleep(0)
+    lanes.cork_for_turn()
+    waiting = gevent.spawn(lanes.send, SMALL, codec.done_frame(1))
+    gevent.sleep(0.01)
+    assert not waiting.dead, "who sends waits for room"
+    gevent.killall([filling, waiting])
+
+
 def test_try_send_never_waits(ends: Ends) -> None:
     lanes = Lanes(ends.client)
     frame = codec.bare_frame(codec.CANCEL, 1)

@@ -115,3 +115,8 @@ def test_xor_block(key: bytes, value: int) -> None:
             memory.xor_block(key, value)
     else:
         assert memory.xor_block(key, value) == bytes([byte ^ value for byte in key.ljust(64, b"\0")])
+
+
+@given(st.binary(max_size=80), st.binary(max_size=20), st.integers(0, 40))
+def test_how_many_are_among_others(data: bytes, which: bytes, count: int) -> None:
+    assert memory.has_more(data, which, count) is (sum(byte in which for byte in data) > count)
