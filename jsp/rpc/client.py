@@ -20,6 +20,7 @@ from typing import Any
 import gevent
 from gevent import Greenlet, get_hub, getcurrent
 from gevent.hub import Waiter
+from greenlet import greenlet
 
 import jsp.rpc.codec as codec
 import jsp.rpc.lanes as lanes
@@ -178,7 +179,7 @@ class Client:
         self.connection.check_hub()
         # Raised here wherever this greenlet waits: for room, for the lane, for the answer.
         timer = self._hub.loop.timer(max(limit, 0.0))
-        timer.start(getcurrent().throw, Timeout(f"{method}: no result within {limit:g} s"), update=True)
+        timer.start(_expire, getcurrent(), method, limit, update=True)
         try:
             return self._call(method, args, kwargs)
         finally:
@@ -336,10 +337,10 @@ class Client:
             pass
 
     def _spawn(self, function: Any, *args: Any) -> Greenlet[..., Any]:
-        greenlet = gevent.spawn(function, *args)
-        self._greenlets.add(greenlet)
-        greenlet.rawlink(self._greenlets.discard)
-        return greenlet
+        spawned = gevent.spawn(function, *args)
+        self._greenlets.add(spawned)
+        spawned.rawlink(self._greenlets.discard)
+        return spawned
 
     # --- what comes ----------------------------------------------------------------------------------------
 
@@ -404,6 +405,11 @@ class Proxy:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._client.call_with(self._name, args, kwargs, None)
+
+
+def _expire(caller: greenlet, method: str, limit: float) -> None:
+    # Made only now: an exception costs more than the timer, and most calls are over by then.
+    caller.throw(Timeout(f"{method}: no result within {limit:g} s"))
 
 
 def _split_feed(
