@@ -18,6 +18,7 @@ cdef class Cubic(Controller):
     cdef double _prior
     cdef double _rtt
     cdef double _threshold
+    cdef tuple _undo
     cdef double _w_est
     cdef double _w_max
 
@@ -30,5 +31,6 @@ cdef class Cubic(Controller):
     cpdef double window_at(self, double t) except? -1
     @cython.locals(window=cython.longlong)
     cpdef on_congestion_event(self, double now)
+    cpdef on_spurious_loss(self)
     cpdef on_persistent_congestion(self)
     cpdef _start_stage(self)

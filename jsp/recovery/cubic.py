@@ -25,7 +25,8 @@ class Cubic(Controller):
     """The names of section 4.1.2: `_k` (seconds), `_w_max`, `_w_est`, `_prior` (cwnd_prior), in bytes."""
 
     __slots__ = (
-        "_epoch", "_fraction", "_hystart", "_k", "_last", "_prior", "_rtt", "_threshold", "_w_est", "_w_max",
+        "_epoch", "_fraction", "_hystart", "_k", "_last", "_prior", "_rtt", "_threshold", "_undo", "_w_est",
+        "_w_max",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
@@ -41,6 +42,7 @@ class Cubic(Controller):
         self._last = 0.0
         self._rtt = 0.0
         self._fraction = 0.0
+        self._undo: tuple[float, ...] | None = None
 
     def on_ack(self, sample: AckSample) -> None:
         since = sample.now - self._last
@@ -89,6 +91,9 @@ class Cubic(Controller):
         return _C * self.datagram * away * away * away + self._w_max
 
     def on_congestion_event(self, now: float) -> None:
+        self._undo = (
+            self.window, self._threshold, self._w_max, self._w_est, self._k, self._prior, self._epoch, self._fraction
+        )  # fmt: skip
         self._hystart = None
         window = self.window
         # Section 4.7: whoever is met below its last maximum makes room for newcomers.
@@ -97,6 +102,15 @@ class Cubic(Controller):
         self.window = max(int(window * _BETA), self.minimum_window())
         self._threshold = self.window
         self._start_stage()
+
+    def on_spurious_loss(self) -> None:
+        """Section 4.9.2: as if nothing had happened, unless the window is past that already."""
+        undo = self._undo
+        if undo is None or self.window >= undo[0]:
+            return
+        self.window = int(undo[0])
+        _, self._threshold, self._w_max, self._w_est, self._k, self._prior, self._epoch, self._fraction = undo
+        self.slow_start = self.window < self._threshold
 
     def on_persistent_congestion(self) -> None:
         Controller.on_persistent_congestion(self)  # super() needs a cell that compiled methods have not

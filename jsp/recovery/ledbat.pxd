@@ -23,6 +23,7 @@ cdef class Ledbat(Controller):
     cdef double _slowdown_at
     cdef double _slowdown_start
     cdef double _threshold
+    cdef long long _undo_window
     cdef readonly double base
     cdef readonly double queued
 
@@ -36,5 +37,6 @@ cdef class Ledbat(Controller):
     cpdef _avoid(self, long long acked)
     cpdef _leave_slow_start(self, double now)
     cpdef _slow_down(self, double now)
+    cpdef on_spurious_loss(self)
     cpdef on_congestion_event(self, double now)
     cpdef on_persistent_congestion(self)

@@ -35,7 +35,7 @@ class Ledbat(Controller):
 
     __slots__ = (
         "_current", "_fraction", "_held_until", "_initial", "_minima", "_minute", "_slowdown_at", "_slowdown_start",
-        "_threshold", "base", "queued",
+        "_threshold", "_undo_window", "base", "queued",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
@@ -51,6 +51,7 @@ class Ledbat(Controller):
         self._slowdown_at = _NEVER
         self._slowdown_start = -1.0
         self._held_until = 0.0
+        self._undo_window = 0
 
     def on_ack(self, sample: AckSample) -> None:
         now = sample.now
@@ -118,7 +119,11 @@ class Ledbat(Controller):
         self._held_until = now + _SLOW_ROUND_TRIPS * (self.base + self.queued)
         self.slow_start = True
 
+    def on_spurious_loss(self) -> None:
+        self.window = max(self.window, self._undo_window)
+
     def on_congestion_event(self, now: float) -> None:
+        self._undo_window = self.window
         self.window = max(self.window // 2, self.minimum_window())
         self._fraction = 0.0
         self._threshold = self.window

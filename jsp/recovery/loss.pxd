@@ -4,10 +4,10 @@ from jsp.recovery.acks cimport AckTracker
 from jsp.recovery.controller cimport AckSample, Controller
 from jsp.recovery.pacer cimport Pacer
 from jsp.recovery.rate cimport DeliveryRate
+from jsp.recovery.reordering cimport Reordering
 from jsp.recovery.rtt cimport RttEstimator
 from jsp.recovery.sent cimport SentLedger, SentRun
 
-cdef long long _THRESHOLD
 cdef long long _SKIPPED_KEPT
 cdef long long _SKIP_AFTER_MIN
 
@@ -47,6 +47,7 @@ cdef class LossDetector:
     cdef public double peer_max_ack_delay
     cdef public long long pto_count
     cdef public DeliveryRate rate
+    cdef public Reordering reordering
     cdef public RttEstimator rtt
     cdef public list spaces
 
@@ -60,8 +61,9 @@ cdef class LossDetector:
         held=cython.double, collapsed=cython.bint, sample=AckSample, controller=Controller,
     )
     cpdef long long on_ack(self, PacketSpace space, list starts, list stops, double delay, double now) except? -1
-    @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong, lost=list, run=SentRun)
+    @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong, lost=list, run=SentRun, newest=SentRun, event=cython.bint)
     cpdef bint _detect_lost(self, PacketSpace space, double now, list starts=*, list stops=*) except? -1
+    cpdef _find_late(self, list starts, list stops, double now)
     @cython.locals(deadline=cython.double, space=PacketSpace)
     cpdef update_deadline(self, double now, bint anti_deadlock, bint blocked)
     @cython.locals(once=cython.double)

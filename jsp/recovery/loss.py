@@ -10,6 +10,7 @@ Owners of frames are told through their tokens; the caller learns only how much 
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from jsp.errors import Code, ProtocolViolation
@@ -17,11 +18,10 @@ from jsp.recovery.acks import NEVER, AckTracker
 from jsp.recovery.controller import AckSample, Controller
 from jsp.recovery.pacer import Pacer
 from jsp.recovery.rate import DeliveryRate
+from jsp.recovery.reordering import Reordering
 from jsp.recovery.rtt import RttEstimator
 from jsp.recovery.sent import SentLedger, SentRun
 
-PACKET_THRESHOLD = 3  # RFC 9002 section 6.1.1
-_THRESHOLD = PACKET_THRESHOLD
 PERSISTENT_CONGESTION_THRESHOLD = 3  # section 7.6.1
 PROBES = 2
 # Backing off for longer than this would only lengthen an outage that is over (RFC 9002 allows any bound).
@@ -95,7 +95,8 @@ class LossDetector:
 
     __slots__ = (
         "_anti_deadlock", "_sample", "_sampled_at", "controller", "deadline", "handshake_done", "in_flight",
-        "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate", "rtt", "spaces",
+        "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate", "reordering", "rtt",
+        "spaces",
     )  # fmt: skip
 
     def __init__(self, controller: Controller) -> None:
@@ -103,6 +104,7 @@ class LossDetector:
         self.controller = controller
         self.pacer = Pacer()
         self.rate = DeliveryRate()
+        self.reordering = Reordering()
         self.spaces: list[PacketSpace] = []
         self.in_flight = 0
         self.pto_count = 0
@@ -163,6 +165,8 @@ class LossDetector:
         acked = space.sent.take_acked(starts, stops)
         if largest > space.largest_acked:
             space.largest_acked = largest
+        if self.reordering.waits() and not space.handshake:
+            self._find_late(starts, stops, now)
         if not acked:
             return 0
         sample = self._sample
@@ -201,8 +205,8 @@ class LossDetector:
     ) -> bool:
         """Tell whose packets are lost; True when that is persistent congestion."""
         largest = space.largest_acked
-        delay = self.rtt.loss_delay()
-        lost = space.sent.take_lost(largest - _THRESHOLD + 1, now, delay, largest)
+        delay = self.rtt.loss_delay(self.reordering.time)
+        lost = space.sent.take_lost(largest - self.reordering.packets + 1, now, delay, largest)
         space.loss_time = space.sent.oldest_time(largest) + delay
         if not lost:
             return False
@@ -215,11 +219,21 @@ class LossDetector:
             self.controller.on_lost(run, self.rate.lost - run.lost, now)
         space.in_flight -= total
         self.in_flight -= total
-        self.controller.on_congestion(lost[-1].time, now)
+        newest = lost[-1]
+        event = newest.time > self.controller.recovery_start
+        self.controller.on_congestion(newest.time, now)
+        if not space.handshake:
+            self.reordering.on_lost(lost, event, now, self.rtt.longest())
         if not self.rtt.sampled or not self._persistent(lost, starts or [], stops or []):
             return False
         self.controller.on_persistent_congestion()
         return True
+
+    def _find_late(self, starts: list[int], stops: list[int], now: float) -> None:
+        """Whether what was taken for lost has arrived; without a loss the window is what it was before."""
+        if self.reordering.on_ack(starts, stops, now, self.rtt.longest()):
+            self.controller.recovery_start = -math.inf
+            self.controller.on_spurious_loss()
 
     def _persistent(self, lost: list[SentRun], starts: list[int], stops: list[int]) -> bool:
         """RFC 9002 section 7.6: nothing between two lost packets that far apart arrived."""

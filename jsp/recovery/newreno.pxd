@@ -7,7 +7,10 @@ cdef double _LOSS_REDUCTION
 cdef class NewReno(Controller):
     cdef long long _credit
     cdef double _threshold
+    cdef double _undo_threshold
+    cdef long long _undo_window
 
     cpdef on_ack(self, AckSample sample)
     cpdef on_congestion_event(self, double now)
+    cpdef on_spurious_loss(self)
     cpdef on_persistent_congestion(self)

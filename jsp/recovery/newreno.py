@@ -13,11 +13,12 @@ _LOSS_REDUCTION = 0.5
 class NewReno(Controller):
     """Slow start, then one datagram a round trip; half the window on loss, once a round trip."""
 
-    __slots__ = ("_credit", "_threshold")
+    __slots__ = ("_credit", "_threshold", "_undo_threshold", "_undo_window")
 
     def __init__(self, datagram_size: int) -> None:
         super().__init__(datagram_size)
-        self._threshold = math.inf
+        self._threshold = self._undo_threshold = math.inf
+        self._undo_window = 0
         self._credit = 0
 
     def on_ack(self, sample: AckSample) -> None:
@@ -34,10 +35,18 @@ class NewReno(Controller):
             self.window += self.datagram
 
     def on_congestion_event(self, now: float) -> None:
+        self._undo_window = self.window
+        self._undo_threshold = self._threshold
         self.window = max(int(self.window * _LOSS_REDUCTION), self.minimum_window())
         self._threshold = self.window
         self.slow_start = False
         self._credit = 0
+
+    def on_spurious_loss(self) -> None:
+        if self.window < self._undo_window:
+            self.window = self._undo_window
+            self._threshold = self._undo_threshold
+            self.slow_start = self.window < self._threshold
 
     def on_persistent_congestion(self) -> None:
         Controller.on_persistent_congestion(self)  # super() needs a cell that compiled methods have not

@@ -11,4 +11,5 @@ cdef class RttEstimator:
     cpdef reset(self, double initial=*)
     cpdef update(self, double sample, double ack_delay)
     cpdef double probe_timeout(self, double max_ack_delay) except? -1
-    cpdef double loss_delay(self) except? -1
+    cpdef double longest(self) except? -1
+    cpdef double loss_delay(self, double threshold) except? -1

@@ -48,6 +48,10 @@ class RttEstimator:
         """PTO before backoff (RFC 9002 section 6.2.1)."""
         return self.smoothed + max(4 * self.variance, GRANULARITY_S) + max_ack_delay
 
-    def loss_delay(self) -> float:
+    def longest(self) -> float:
+        """The longer of the last round trip and the usual one, `GRANULARITY_S` at least."""
+        return max(self.latest, self.smoothed, GRANULARITY_S)
+
+    def loss_delay(self, threshold: float) -> float:
         """How much later than an acknowledged packet one may be before it counts as lost (section 6.1.2)."""
-        return max(9 / 8 * max(self.latest, self.smoothed), GRANULARITY_S)
+        return max(threshold * max(self.latest, self.smoothed), GRANULARITY_S)

@@ -487,5 +487,6 @@ def _step(story: Story, rng: random.Random, step: str) -> None:
     elif step == "timeout" and story.path.deadline < NEVER:
         before = story.path.deadline, story.path.pto_count
         story.timeout()
-        # A deadline that came is gone: no busy loop.
-        assert story.path.deadline > before[0] or story.path.pto_count > before[1]
+        # A deadline that came is gone: no busy loop. (Where the path reorders, losses may be waited for longer than a
+        # probe timeout, which then comes at once.)
+        assert story.path.deadline > before[0] or story.path.pto_count > before[1] or story.lost

@@ -59,18 +59,18 @@ def test_the_minimum_knows_no_delay() -> None:
 def test_losses_wait_nine_eighths_of_the_longer_round_trip() -> None:
     rtt = RttEstimator()
     rtt.update(0.1, 0.0)
-    assert rtt.loss_delay() == pytest.approx(0.1125)
+    assert rtt.loss_delay(9 / 8) == pytest.approx(0.1125)
     rtt.update(0.2, 0.0)
-    assert rtt.loss_delay() == pytest.approx(0.225)
+    assert rtt.loss_delay(9 / 8) == pytest.approx(0.225)
     rtt.update(0.05, 0.0)
-    assert rtt.loss_delay() == pytest.approx(9 / 8 * rtt.smoothed)
+    assert rtt.loss_delay(9 / 8) == pytest.approx(9 / 8 * rtt.smoothed)
 
 
 def test_nothing_is_faster_than_the_granularity() -> None:
     rtt = RttEstimator()
     for _ in range(200):
         rtt.update(1e-6, 0.0)
-    assert rtt.loss_delay() == GRANULARITY_S
+    assert rtt.loss_delay(9 / 8) == GRANULARITY_S
     assert rtt.probe_timeout(0.0) == pytest.approx(1e-6 + GRANULARITY_S)
 
 
