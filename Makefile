@@ -8,7 +8,7 @@ BASELINE := benchmarks/results/baseline.json
 # Compiles faster than with the flags of Python itself.
 export CFLAGS ?= -O2 -g0
 
-.PHONY: help setup ext demo test test-pure test-slow lint format sim bench bench-peers bench-check profile docs clean
+.PHONY: help setup ext demo test test-pure test-slow test-links lint format sim bench bench-peers bench-check profile docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-pure: setup  ## the same without the compiled modules
 
 test-slow: setup ext  ## the long tests: large files, lossy links, kills at random moments
 	$(PY) -m pytest -m slow --timeout 900
+
+test-links: setup ext  ## real sockets over emulated links, all of it (root; test-slow has a sample, chosen by JSP_SEED)
+	$(PY) -m pytest tests/netlab -m "slow or links" --timeout 900
 
 lint: setup  ## style, types, layers, house rules
 	$(VENV)/bin/ruff check .

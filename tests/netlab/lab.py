@@ -1,0 +1,111 @@
+"""A lab: two hosts, `a` and `b`, each in a network namespace of its own, with an emulated link between them.
+
+Nothing of it has a name or a file, so nothing stays behind: the kernel removes namespaces and devices with the last
+process in them, and the emulator and all programs started here are killed when their parent ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from tests.netlab.emulator import Direction, Emulator, EmulatorError, program
+
+HOSTS = {"a": "10.77.0.1", "b": "10.77.0.2"}
+HOSTS6 = {"a": "fd4d::1", "b": "fd4d::2"}
+
+_NEW_NETWORK = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _enter(namespace: int) -> None:
+    if _libc.setns(namespace, _NEW_NETWORK):
+        raise OSError(ctypes.get_errno(), "the namespace cannot be entered")
+
+
+@cache
+def why_not() -> str | None:
+    """Why there can be no lab here; None when there can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "there is no /dev/net/tun"
+    try:
+        Emulator().close()
+    except EmulatorError as error:
+        return str(error)
+    return None
+
+
+class Lab:
+    """Use it in a `with` block. `link` is the emulator; a direction that is not given passes everything at once."""
+
+    def __init__(
+        self,
+        ab: Direction | None = None,
+        ba: Direction | None = None,
+        *,
+        seed: int = 1,
+        log: Path | None = None,
+    ) -> None:
+        self.link = Emulator(seed, log)
+        self._programs: list[subprocess.Popen[Any]] = []
+        try:
+            self.link.set("ab", *(ab or Direction()).words())
+            self.link.set("ba", *(ba or Direction()).words())
+        except BaseException:
+            self.link.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @contextmanager
+    def inside(self, host: str) -> Iterator[None]:
+        """Sockets that this thread makes in the block are on `host`, and stay there."""
+        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _enter(self.link.namespaces[host])
+            try:
+                yield
+            finally:
+                _enter(home)
+        finally:
+            os.close(home)
+
+    def start(self, host: str, words: list[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a program on `host`; its standard output is a pipe. It is killed with the lab."""
+        path = f"/proc/{os.getpid()}/fd/{self.link.namespaces[host]}"
+        running = subprocess.Popen(
+            [program(), "enter", path, *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        self._programs.append(running)
+        return running
+
+    def set(self, **parameters: float) -> None:
+        """Change parameters of both directions."""
+        words = [f"{name}={value}" for name, value in parameters.items()]
+        self.link.set("ab", *words)
+        self.link.set("ba", *words)
+
+    def close(self) -> None:
+        """End all programs and the link."""
+        for running in self._programs:
+            running.kill()
+            running.wait()
+            assert running.stdout is not None
+            running.stdout.close()
+        self._programs.clear()
+        self.link.close()
