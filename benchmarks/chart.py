@@ -1,4 +1,4 @@
-"""Bar charts as SVG: one row for each bar, its label to the left, its value behind it."""
+"""Charts as SVG: bars, one row for each, its label to the left, its value behind it; and points in a plane."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _VALUE_WIDTH = 112
 _HEAD = 74
 _ROW = 32
 _BAR = 18
+_PLANE = 300
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 
 _BACKGROUND = "#fbfbfd"
@@ -48,6 +49,16 @@ class Bar:
     kind: str = OTHER
 
 
+@dataclass(frozen=True)
+class Point:
+    """One mark of a scatter chart. Attributes: label: who; x, y: where; kind: as of a bar."""
+
+    label: str
+    x: float
+    y: float
+    kind: str = OTHER
+
+
 def draw(title: str, unit: str, bars: list[Bar]) -> str:
     """A chart of `bars`, top to bottom as given. `unit` says what the values are, and which way is better."""
     left = _PADDING + _LABEL_WIDTH
@@ -55,14 +66,7 @@ def draw(title: str, unit: str, bars: list[Bar]) -> str:
     most = max((bar.high for bar in bars), default=0.0) or 1.0
     bottom = _HEAD + _ROW * len(bars)
     height = bottom + _PADDING // 2
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
-        f'role="img" aria-label="{escape(title)}" font-family="{_FONT}">',
-        f'<rect x="0.5" y="0.5" width="{_WIDTH - 1}" height="{height - 1}" rx="8" fill="{_BACKGROUND}" '
-        f'stroke="{_FRAME}"/>',
-        _text(_PADDING, 32, title, 17, _TEXT, weight=600),
-        _text(_PADDING, 53, unit, 13, _FAINT),
-    ]
+    parts = _opening(title, unit, height)
     for i in range(_GRID_LINES + 1):
         x = left + room * i / _GRID_LINES
         parts.append(
@@ -71,6 +75,44 @@ def draw(title: str, unit: str, bars: list[Bar]) -> str:
     for i, bar in enumerate(bars):
         parts += _row(bar, left, _HEAD + _ROW * i, room / most)
     return "\n".join([*parts, "</svg>", ""])
+
+
+def scatter(title: str, unit: str, across: str, up: str, points: list[Point]) -> str:
+    """A chart of `points`; `across` and `up` name the axes, which begin at 0. `unit` says which way is better."""
+    left, right, bottom = _PADDING + 44, _WIDTH - _PADDING - _VALUE_WIDTH, _HEAD + _PLANE
+    parts = _opening(title, unit, bottom + 54)
+    most_x = max((p.x for p in points), default=0.0) * 1.05 or 1.0
+    most_y = max((p.y for p in points), default=0.0) * 1.05 or 1.0
+    for i in range(_GRID_LINES + 1):
+        x, y = left + (right - left) * i / _GRID_LINES, bottom - _PLANE * i / _GRID_LINES
+        line = f'stroke="{_GRID if i else _FRAME}"/>'
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_HEAD}" y2="{bottom}" {line}')
+        parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" {line}')
+        parts.append(_text(x, bottom + 18, f"{most_x * i / _GRID_LINES:.3g}", 12, _FAINT, anchor="middle"))
+        parts.append(_text(left - 8, y + 4, f"{most_y * i / _GRID_LINES:.3g}", 12, _FAINT, anchor="end"))
+    parts.append(_text((left + right) / 2, bottom + 40, across, 13, _FAINT, anchor="middle"))
+    parts.append(_text(left, _HEAD - 6, up, 13, _FAINT))
+    taken: list[float] = []
+    for point in sorted(points, key=lambda p: p.y, reverse=True):
+        x, y = left + (right - left) * point.x / most_x, bottom - _PLANE * point.y / most_y
+        # Labels of points that lie together stand below each other.
+        label_y = max([y + 4, *(t + 15 for t in taken if abs(t - y - 4) < 15)])
+        taken.append(label_y)
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{_FILL[point.kind]}"/>')
+        weight = 600 if point.kind == OURS else 400
+        parts.append(_text(x + 10, label_y, point.label, 13, _TEXT, weight=weight))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _opening(title: str, unit: str, height: int) -> list[str]:
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        f'role="img" aria-label="{escape(title)}" font-family="{_FONT}">',
+        f'<rect x="0.5" y="0.5" width="{_WIDTH - 1}" height="{height - 1}" rx="8" fill="{_BACKGROUND}" '
+        f'stroke="{_FRAME}"/>',
+        _text(_PADDING, 32, title, 17, _TEXT, weight=600),
+        _text(_PADDING, 53, unit, 13, _FAINT),
+    ]
 
 
 def _row(bar: Bar, left: int, top: int, scale: float) -> list[str]:

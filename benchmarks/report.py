@@ -54,7 +54,8 @@ def charts(result: dict[str, Any]) -> dict[str, str]:
     return drawn
 
 
-def _where(result: dict[str, Any]) -> str:
+def where(result: dict[str, Any]) -> str:
+    """A sentence about the machine, the versions and the command."""
     e = result["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in e["versions"].items())
     compiled = "compiled" if e["compiled"] else "not compiled"
@@ -79,7 +80,7 @@ def _noise(result: dict[str, Any]) -> str:
 
 def markdown(result: dict[str, Any]) -> str:
     """What stands between the markers."""
-    parts = [text for text in (_where(result), _noise(result)) if text]
+    parts = [text for text in (where(result), _noise(result)) if text]
     for test, medians in result["medians"].items():
         if not medians:
             continue
@@ -103,20 +104,24 @@ def markdown(result: dict[str, Any]) -> str:
 
 def filled(page: str, result: dict[str, Any]) -> str:
     """`page` with the figures of `result` between its markers; ValueError when it has none."""
+    return insert(page, markdown(result))
+
+
+def insert(page: str, text: str) -> str:
+    """`page` with `text` between its markers; ValueError when it has none."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"no place for the figures: {BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n\n{markdown(result)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
-def write_charts(result: dict[str, Any], folder: Path) -> None:
-    """The charts of `result` into `folder`, and none of another result."""
+def write_charts(drawn: dict[str, str], folder: Path, kind: str) -> None:
+    """`drawn` into `folder`, and no `kind`-*.svg of another result."""
     folder.mkdir(exist_ok=True)
-    drawn = charts(result)
     for name, svg in drawn.items():
         (folder / name).write_text(svg)
-    for old in folder.glob("bench-*.svg"):
+    for old in folder.glob(f"{kind}-*.svg"):
         if old.name not in drawn:
             old.unlink()
 
@@ -128,7 +133,7 @@ def main() -> None:
     try:
         result = json.loads(args.result.read_text())
         PAGE.write_text(filled(PAGE.read_text(), result))
-        write_charts(result, PAGE.parent / IMAGES)
+        write_charts(charts(result), PAGE.parent / IMAGES, "bench")
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"{args.result}: {error}")
 

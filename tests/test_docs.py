@@ -61,7 +61,19 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_make_lists_its_verbs() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=20)
-    for verb in ("setup", "demo", "test", "lint", "sim", "bench", "bench-peers", "bench-check", "profile", "docs"):
+    for verb in (
+        "setup",
+        "demo",
+        "test",
+        "lint",
+        "sim",
+        "bench",
+        "bench-peers",
+        "bench-links",
+        "bench-check",
+        "profile",
+        "docs",
+    ):
         assert f"make {verb} " in done.stdout
 
 

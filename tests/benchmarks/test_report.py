@@ -51,7 +51,7 @@ def test_each_compared_test_has_a_chart() -> None:
 def test_charts_of_another_result_go(tmp_path: Path) -> None:
     for name in ("bench-old.svg", "else.svg"):
         (tmp_path / name).write_text("")
-    report.write_charts(result(), tmp_path)
+    report.write_charts(report.charts(result()), tmp_path, "bench")
     assert {p.name for p in tmp_path.iterdir()} == {*report.charts(result()), "else.svg"}
 
 

@@ -83,10 +83,11 @@ class Lab:
             os.close(home)
 
     def start(self, host: str, words: list[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a program on `host`; its standard output is a pipe. It is killed with the lab."""
+        """Start a program on `host`, its standard input and output pipes. It is killed with the lab."""
         path = f"/proc/{os.getpid()}/fd/{self.link.namespaces[host]}"
         running = subprocess.Popen(
             [program(), "enter", path, *words],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **(environment or {})},
@@ -105,7 +106,8 @@ class Lab:
         for running in self._programs:
             running.kill()
             running.wait()
-            assert running.stdout is not None
-            running.stdout.close()
+            for pipe in (running.stdin, running.stdout):
+                assert pipe is not None
+                pipe.close()
         self._programs.clear()
         self.link.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 OPPORTUNITY = 1504
@@ -12,10 +13,10 @@ OPPORTUNITY = 1504
 _PACKET = 1500
 
 
-def steady(rate: float, seconds: float = 1.0) -> list[int]:
-    """Opportunities at `rate` bit/s, evenly."""
+def steady(rate: float, seconds: float = 1.0) -> list[float]:
+    """Opportunities at `rate` bit/s, evenly: in mahimahi's own traces those of a millisecond come at once."""
     count = round(rate * seconds / 8 / _PACKET)
-    return [math.ceil((i + 1) * seconds * 1000 / count) for i in range(count)]
+    return [(i + 1) * seconds * 1000 / count for i in range(count)]
 
 
 def every(milliseconds: int, count: int = 1) -> list[int]:
@@ -50,8 +51,8 @@ def cellular(mean: float, least: float, most: float, seed: int, seconds: float =
     return [*times, round(seconds * 1000)]
 
 
-def written(folder: Path, name: str, times: list[int]) -> str:
+def written(folder: Path, name: str, times: Sequence[float]) -> str:
     """Path of a file with `times`."""
     path = folder / f"{name}.trace"
-    path.write_text("".join(f"{at}\n" for at in times))
+    path.write_text("".join(f"{at:.6g}\n" for at in times))
     return str(path)

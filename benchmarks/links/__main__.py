@@ -1,0 +1,91 @@
+"""Measures jsp, kernel TCP and aioquic over emulated links: `make bench-links`. Needs root."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.figures import environment
+from benchmarks.links import figures, report
+from benchmarks.links.catalogue import CONTESTANTS, CUBIC, LINKS, PANTHEON, PLAIN, SECONDS, SHARED, Contestant, missing
+from benchmarks.links.running import run
+from benchmarks.process import ContestantError
+from benchmarks.rounds import show_progress
+from tests.netlab.lab import why_not
+
+OUTPUT = Path(__file__).parent.parent / "results" / "links.json"
+
+# Of three flows of a kind, seconds between two beginnings.
+_STAGGER = 3.0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.links", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are shown (default 3)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="length of a run; slow links take more (default 10)"
+    )
+    parser.add_argument("--only", action="append", choices=tuple(LINKS), help="this link only; may be repeated")
+    parser.add_argument("--pantheon", action="store_true", help="the eighteen emulators of Pantheon instead")
+    parser.add_argument("--who", action="append", choices=tuple(CONTESTANTS), help="this one only; may be repeated")
+    parser.add_argument("--seed", type=int, default=1, help="of loss and jitter, in the first round (default 1)")
+    parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="where the JSON goes (default %(default)s)")
+    args = parser.parse_args()
+    if args.rounds < 1 or args.seconds < 2:
+        parser.error("at least one round of two seconds")
+    return args
+
+
+def _measure(name: str, who: Contestant, beside: Contestant, seconds: float, seed: int) -> figures.Samples:
+    """What `who` does alone, and where the link is shared with two of its kind and with `beside`."""
+    link, seconds = LINKS[name], max(seconds, SECONDS.get(name, 0))
+    samples = {"alone": figures.alone(run(link, [(who, 0)], seconds, seed))}
+    if name in SHARED:
+        three = run(link, [(who, i * _STAGGER) for i in range(3)], seconds + 2 * _STAGGER, seed)
+        samples["three"] = figures.together(three, 2 * _STAGGER + seconds / 3)
+        two = run(link, [(who, 0), (beside, 0)], seconds, seed)
+        samples["beside cubic"] = figures.together(two, seconds / 3)
+    return samples
+
+
+def main() -> None:
+    args = _arguments()
+    if (reason := why_not()) is not None:
+        sys.exit(f"there can be no emulated links here: {reason}")
+    reasons = {name: missing(contestant) for name, contestant in CONTESTANTS.items()}
+    left_out = {CONTESTANTS[name].label: reason for name, reason in reasons.items() if reason}
+    if reasons[CUBIC]:
+        sys.exit("the kernel has no CUBIC to compare with")
+    names = [name for name, reason in reasons.items() if not reason and (not args.who or name in args.who)]
+    links = args.only or (PANTHEON if args.pantheon else PLAIN)
+    samples: dict[str, dict[str, list[figures.Samples]]] = {link: {name: [] for name in names} for link in links}
+    for number in range(args.rounds):
+        for link in links:
+            for name in names:
+                show_progress(f"round {number + 1}/{args.rounds}: {LINKS[link].title}, {CONTESTANTS[name].label}")
+                try:
+                    seed = args.seed + number
+                    made = _measure(link, CONTESTANTS[name], CONTESTANTS[CUBIC], args.seconds, seed)
+                    samples[link][name].append(made)
+                except ContestantError as failure:
+                    samples[link][name].append({})
+                    left_out[f"{CONTESTANTS[name].label}, {LINKS[link].title}, round {number + 1}"] = str(failure)
+    show_progress("")
+    result = {
+        "environment": environment(),
+        "rounds": args.rounds,
+        "seconds": args.seconds,
+        "seed": args.seed,
+        "samples": samples,
+        "left out": left_out,
+    }
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(result, indent=1) + "\n")
+    report.print_all(result)
+    print(f"written to {args.output}")
+
+
+if __name__ == "__main__":
+    main()
