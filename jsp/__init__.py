@@ -35,6 +35,7 @@ from jsp.errors import (
 from jsp.net.client import connect
 from jsp.net.connection import Connection
 from jsp.net.handler import Handler
+from jsp.net.receipt import Receipt
 from jsp.net.report import ConnectionStats, PathInfo
 from jsp.net.server import Server, StreamServer
 from jsp.net.stream import SHUT_RD, SHUT_RDWR, SHUT_WR, Stream
@@ -88,6 +89,7 @@ __all__ = [
     "PartiallyReliable",
     "PathInfo",
     "PeerId",
+    "Receipt",
     "Server",
     "Stream",
     "StreamClosed",

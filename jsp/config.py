@@ -50,7 +50,8 @@ class Config:
     max_message: int = 16 * MIB
     "The largest message taken from a peer; at most `receive_window`."
     best_effort_queue: int = 4 * MIB
-    "Best-effort messages kept for an application that is slow to read them; newer ones are dropped and counted."
+    """Best-effort messages kept for an application that is slow to read them; newer ones are dropped and counted. As
+    much, but at least `max_message`, for those that are not whole yet."""
     idle_timeout: float | None = 30.0
     "Silence after which a connection is given up (the smaller of both ends' values counts). None: never."
     keep_alive: float | None = None

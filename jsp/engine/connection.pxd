@@ -9,6 +9,7 @@ from jsp.engine.flow cimport ConnectionWindow, ReceiveWindow, SendCredit
 from jsp.engine.key_phases cimport KeyPhases
 from jsp.engine.keying cimport Keying
 from jsp.engine.lifecycle cimport Lifecycle
+from jsp.engine.out_message cimport OutMessage
 from jsp.engine.path cimport Path
 from jsp.engine.recv_messages cimport RecvMessages
 from jsp.engine.scheduler cimport Scheduler
@@ -87,7 +88,12 @@ cdef class ConnectionCore:
     cpdef accept_peer(self, double now)
     cpdef refuse_peer(self, double now, long long code, reason)
     cpdef Stream open_stream(self, bint unidirectional=*)
-    cpdef bint send_message(self, double now, bytes data, mode, bint ordered) except? -1
+    @cython.locals(messages=SendMessages)
+    cpdef OutMessage send_message(
+        self, double now, bytes data, mode, bint ordered,
+        long long urgency=*,
+        key=*
+    )
     cpdef long long ping(self) except? -1
     cpdef close(self, double now, long long code, reason)
     cpdef close_now(self, double now, long long code, reason, bint application=*)
@@ -95,6 +101,7 @@ cdef class ConnectionCore:
     @cython.locals(size=cython.longlong)
     cpdef long long read_into(self, Stream stream, target) except? -1
     cpdef set_urgency(self, Stream stream, long long urgency)
+    cpdef set_incremental(self, Stream stream, bint incremental)
     cpdef bint is_closed(self) except? -1
     cpdef bint has_credit_to_tell(self) except? -1
     @cython.locals(path=Path)

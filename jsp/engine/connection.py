@@ -11,6 +11,7 @@ None, then ask `poll_timeout` when to call `handle_timeout` at the latest; it ma
 from __future__ import annotations
 
 import logging
+from collections.abc import Hashable
 
 import jsp.engine.deadlines as deadlines
 import jsp.engine.inbound as inbound
@@ -29,9 +30,10 @@ from jsp.engine.key_phases import KeyPhases
 from jsp.engine.keying import Keying
 from jsp.engine.lifecycle import Lifecycle
 from jsp.engine.modes import Mode
+from jsp.engine.out_message import OutMessage
 from jsp.engine.path import Path
 from jsp.engine.recv_messages import RecvMessages
-from jsp.engine.scheduler import Scheduler
+from jsp.engine.scheduler import DEFAULT_URGENCY, Scheduler
 from jsp.engine.send_messages import SendMessages
 from jsp.engine.states import Moved, State
 from jsp.engine.stats import Counters
@@ -123,7 +125,7 @@ class ConnectionCore:
         self.scheduler = Scheduler()
         self.control = Control(self.credit, self.window, self.scheduler, self.events)
         self.streams = StreamTable(self.server, config, self.credit, self.window, self.scheduler, self.events)
-        self.send_messages = SendMessages(self.credit, self.scheduler)
+        self.send_messages = SendMessages(self.credit, self.scheduler, self.events)
         self.recv_messages = RecvMessages(config, self.window)
 
         self.scid, reset_token = host.new_cid(self, 0)
@@ -264,16 +266,18 @@ class ConnectionCore:
         """A new stream; None when the peer allows no more for now (`StreamsAvailable` will tell)."""
         return self.streams.open(unidirectional)
 
-    def send_message(self, now: float, data: bytes, mode: Mode, ordered: bool) -> bool:
-        """Queue a message; False when the queue is full (`MessagesWritable` will tell)."""
+    def send_message(
+        self, now: float, data: bytes, mode: Mode, ordered: bool,
+        urgency: int = DEFAULT_URGENCY, key: Hashable | None = None,
+    ) -> OutMessage | None:  # fmt: skip
+        """Queue a message; None when the queue is full (`MessagesWritable` will tell)."""
         messages = self.send_messages
         if len(data) > messages.max_message:
             raise MessageTooLarge(f"message of {len(data)} bytes; the peer takes {messages.max_message} at most")
-        if messages.queued_bytes and messages.queued_bytes + len(data) > self.config.send_buffer:
+        if not messages.has_room(len(data), self.config.send_buffer, key):
             messages.room_wanted = True
-            return False
-        messages.send(data, mode, ordered, now)
-        return True
+            return None
+        return messages.send(data, mode, ordered, now, urgency, key)
 
     def ping(self) -> int:
         """Ask for a round trip; `PingAnswered` brings the token back."""
@@ -312,13 +316,13 @@ class ConnectionCore:
 
     def set_urgency(self, stream: Stream, urgency: int) -> None:
         """Change whose turn the stream's data has; 0 goes first."""
-        send = stream.send
-        assert send is not None
-        waiting = send.queued
-        self.scheduler.remove(send)
-        send.urgency = urgency
-        if waiting:
-            self.scheduler.add(send)
+        assert stream.send is not None
+        self.scheduler.change(stream.send, urgency, stream.send.incremental)
+
+    def set_incremental(self, stream: Stream, incremental: bool) -> None:
+        """Whether the stream takes turns with others of its urgency; else it goes before those opened later."""
+        assert stream.send is not None
+        self.scheduler.change(stream.send, stream.send.urgency, incremental)
 
     # --- what inbound and outbound report --------------------------------------------------------------------
 
@@ -368,7 +372,7 @@ class ConnectionCore:
     def check_message_room(self) -> None:
         """Say that the message queue takes messages again, to an owner who waits for it."""
         messages = self.send_messages
-        if messages.room_wanted and messages.queued_bytes <= self.config.send_buffer // 2:
+        if messages.room_wanted and messages.has_drained(self.config.send_buffer):
             messages.room_wanted = False
             self.events.append(MessagesWritable())
 
@@ -449,7 +453,7 @@ class ConnectionCore:
 
     def _check_flushed(self, now: float) -> None:
         messages = self.send_messages
-        if not (self.streams.unfinished() or messages.unresolved or messages.queued_bytes):
+        if not (self.streams.unfinished() or messages.unresolved or messages.waiting):
             self.finish_linger(now)
 
     def finish_linger(self, now: float) -> None:

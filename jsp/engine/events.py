@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from jsp.crypto.credentials import Presented
 from jsp.engine.traffic import Endpoint, Event
@@ -40,6 +41,13 @@ class MessagesReadable(Event):
 @dataclass(frozen=True, slots=True)
 class MessagesWritable(Event):
     """The message queue, once full, takes messages again."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSettled(Event):
+    """It is known what became of a message that somebody watches."""
+
+    watcher: Any
 
 
 @dataclass(frozen=True, slots=True)

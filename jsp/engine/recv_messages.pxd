@@ -38,6 +38,8 @@ cdef class RecvMessages:
     cdef RangeSet _delivered
     cdef long long _max_message
     cdef long long _next_order
+    cdef readonly long long _partial_bytes
+    cdef long long _partial_limit
     cdef long long _queue_limit
     cdef dict _waiting
     cdef ReceiveWindow _window
@@ -55,7 +57,7 @@ cdef class RecvMessages:
     cpdef _note_delivered(self, long long message_id)
     cpdef _release_ordered(self)
     cpdef bint on_abandon(self, long long message_id, long long order, long long sent) except? -1
-    @cython.locals(end=cython.longlong)
+    @cython.locals(more=cython.longlong, held=cython.longlong, oldest=cython.longlong)
     cpdef _on_best_effort(self, MessageFrame frame, bytearray data, long long total, double now)
     cpdef _give_up_old(self, double now)
     cpdef _forget_best_effort(self, long long message_id)

@@ -3,7 +3,8 @@
 
 Reliable and partially reliable messages are charged to the connection's window when they come (each its size and
 a fixed cost) and credited when the application takes them, so what is held is bounded. Best-effort ones are
-outside of it: a queue of their own drops the newest when it is full. Gaps, of either, count as those of streams do.
+outside of it: a queue of their own drops the newest when it is full, and of those that are not whole yet, which are
+bounded by themselves, the oldest is given up. Gaps, of either, count as those of streams do.
 """
 
 from __future__ import annotations
@@ -93,12 +94,16 @@ class RecvMessages:
 
     __slots__ = (
         "_abandoned", "_best_effort", "_best_effort_bytes", "_best_effort_order", "_delivered", "_max_message",
-        "_next_order", "_queue_limit", "_waiting", "_window", "dropped", "partial", "ready", "signalled",
+        "_next_order", "_partial_bytes", "_partial_limit", "_queue_limit", "_waiting", "_window", "dropped", "partial",
+        "ready", "signalled",
     )  # fmt: skip
 
     def __init__(self, config: Config, window: ReceiveWindow) -> None:
         self._max_message = config.max_message
         self._queue_limit = config.best_effort_queue
+        # One of any size that is allowed must have room.
+        self._partial_limit = max(config.best_effort_queue, config.max_message)
+        self._partial_bytes = 0
         self._window = window
         self.partial: dict[int, InMessage] = {}
         self._delivered = RangeSet()
@@ -223,19 +228,24 @@ class RecvMessages:
             if len(self._best_effort) >= LIMITS.best_effort_partial:
                 self._forget_best_effort(next(iter(self._best_effort)))
             partial = self._best_effort[frame.id] = InMessage(total, now + LIMITS.best_effort_lifetime)
-        held = len(partial.data)
-        end = frame.offset + frame.stop - frame.start
-        if partial.total != total or self._best_effort_bytes + max(0, end - held) > self._queue_limit:
+        if partial.total != total:
             self._forget_best_effort(frame.id)
             return
+        more = frame.offset + frame.stop - frame.start - len(partial.data)
+        while more > 0 and self._partial_bytes + more > self._partial_limit:
+            oldest = next(iter(self._best_effort))
+            self._forget_best_effort(oldest)
+            if oldest == frame.id:
+                return
         gaps = len(partial.got)
+        held = len(partial.data)
         partial.add(frame, data)
         self._window.on_fragments(len(partial.got) - gaps)
-        self._best_effort_bytes += len(partial.data) - held
+        self._partial_bytes += len(partial.data) - held
         if partial.got.covers(0, total):
             self._window.on_fragments(-len(partial.got))
             del self._best_effort[frame.id]
-            self._best_effort_bytes -= len(partial.data)
+            self._partial_bytes -= len(partial.data)
             self._deliver_best_effort(frame, bytes(partial.data))
 
     def _give_up_old(self, now: float) -> None:
@@ -248,13 +258,14 @@ class RecvMessages:
     def _forget_best_effort(self, message_id: int) -> None:
         partial = self._best_effort.pop(message_id)
         self._window.on_fragments(-len(partial.got))
-        self._best_effort_bytes -= len(partial.data)
+        self._partial_bytes -= len(partial.data)
         self.dropped += 1
 
     def _deliver_best_effort(self, frame: MessageFrame, content: bytes) -> None:
         cost = len(content) + _OVERHEAD
         late = 0 <= frame.order <= self._best_effort_order
-        if late or self._best_effort_bytes + cost > self._queue_limit:
+        # The first may be larger than the queue.
+        if late or (self._best_effort_bytes and self._best_effort_bytes + cost > self._queue_limit):
             self.dropped += 1
             return
         if frame.order >= 0:

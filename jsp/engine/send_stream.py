@@ -42,7 +42,7 @@ class SendStream(Sender):
 
     def __init__(self, stream_id: int, limit: int, connection_credit: SendCredit, scheduler: Scheduler) -> None:
         Sender.__init__(self)
-        self.id = stream_id
+        self.id = self.place = stream_id
         self.state = Sending.OPEN
         self.buffer = SendBuffer()
         self.credit = SendCredit(limit)

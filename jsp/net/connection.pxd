@@ -2,12 +2,16 @@
 import cython
 cimport jsp.crypto.guard as guard
 cimport jsp.net.clock as clock
+cimport jsp.net.dispatching as dispatching
 cimport jsp.net.here as here
+cimport jsp.net.receipt as receipts
 from jsp.engine.connection cimport ConnectionCore
-from jsp.engine.traffic cimport Event, StreamReadable, StreamWritable
+from jsp.engine.out_message cimport OutMessage
 from jsp.net.endpoint cimport Endpoint
 from jsp.net.stream cimport Stream
 from jsp.net.waiting cimport Signal
+
+cdef long long _URGENCIES
 
 
 cdef class Connection:
@@ -39,7 +43,8 @@ cdef class Connection:
     cdef public object timer
     cdef object __weakref__
 
-    cpdef send(self, data, mode=*, bint ordered=*, timeout=*)
+    @cython.locals(core=ConnectionCore, message=OutMessage, now=cython.double)
+    cpdef send(self, data, mode=*, bint ordered=*, timeout=*, long long priority=*, key=*)
     cpdef take_message(self)
     cpdef changed(self)
     cpdef resume(self, waiter)
@@ -48,11 +53,9 @@ cdef class Connection:
     cpdef wake(self, Signal signal)
     cpdef changed_if_due(self)
     cpdef release(self, Stream stream)
-    cpdef _wait(self, Signal signal, deadline, what)
+    cpdef wait_for(self, Signal signal, deadline, what)
     cpdef check_hub(self)
     cpdef _check_open(self)
     cpdef _check_usable(self)
-    @cython.locals(stream=Stream, core=ConnectionCore, event=Event, readable=StreamReadable, writable=StreamWritable)
     cpdef dispatch(self)
-    cpdef _dispatch_rare(self, event)
     cpdef disarm(self)

@@ -1,40 +1,31 @@
 # cython: language_level=3, annotation_typing=False, nonecheck=True
 """A connection as applications see it: blocking calls, one greenlet each, any number of them at once.
 
-A call first tries what can be done at once, then waits on a signal and tries again. Nothing is decided here; the
-engine's `ConnectionCore` holds all state, and this file turns its events into wake-ups and errors.
+A call first tries what can be done at once, then waits on a signal and tries again. Nothing is decided here: the
+engine's `ConnectionCore` holds all state, and `dispatching` turns its events into signals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gevent.hub import Waiter
-
 import jsp.crypto.guard as guard
 import jsp.net.clock as clock
+import jsp.net.dispatching as dispatching
 import jsp.net.here as here
+import jsp.net.receipt as receipts
 from jsp.crypto.credentials import Presented
 from jsp.crypto.identity import PeerId
 from jsp.crypto.provider import chosen
 from jsp.engine.connection import ConnectionCore
-from jsp.engine.events import (
-    Closed,
-    Connected,
-    MessagesReadable,
-    MessagesWritable,
-    PeerPresented,
-    PingAnswered,
-    StreamOpened,
-    StreamsAvailable,
-)
+from jsp.engine.events import Closed
 from jsp.engine.message import Message
 from jsp.engine.modes import RELIABLE, Mode
+from jsp.engine.scheduler import DEFAULT_URGENCY, URGENCIES
 from jsp.engine.states import Moved, State
 from jsp.engine.timers import NEVER
-from jsp.engine.traffic import Event, StreamReadable, StreamWritable
 from jsp.errors import (
     Code,
     ConnectionClosed,
@@ -44,13 +35,17 @@ from jsp.errors import (
     Timeout,
     WrongHub,
 )
+from jsp.net import pings
 from jsp.net.outcome import closed_error
+from jsp.net.receipt import Receipt
 from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, snapshot
 from jsp.net.stream import Stream, check_code
 from jsp.net.waiting import Signal, Woken
 
 if TYPE_CHECKING:
     from jsp.net.endpoint import Endpoint
+
+_URGENCIES = URGENCIES
 
 
 class Connection:
@@ -92,7 +87,7 @@ class Connection:
         self._message_room = Signal()
         self._ended = Signal()
         self._opened = Signal()
-        self._pings: dict[int, Waiter[float]] = {}
+        self._pings: pings.Waiters = {}
         self._asked = self._closing = self._forgotten = False
         self._refusal = ""
 
@@ -163,7 +158,7 @@ class Connection:
 
         Raises ConnectionClosed, or Timeout after `timeout` seconds.
         """
-        deadline = self._deadline(timeout)
+        deadline = self.deadline(timeout)
         while True:
             self._check_usable()
             inner = self.core.open_stream(unidirectional)
@@ -172,7 +167,7 @@ class Connection:
                 self.changed()
                 return stream
             self.changed()
-            self._wait(self._streams_available, deadline, "the peer allows no more streams for now")
+            self.wait_for(self._streams_available, deadline, "the peer allows no more streams for now")
 
     def accept_stream(self, timeout: float | None = None) -> Stream:
         """The next stream that the peer opened. Raises ConnectionClosed, or Timeout after `timeout` seconds."""
@@ -180,10 +175,10 @@ class Connection:
         if self.on_stream is not None:
             raise LocalError("this connection's streams go to its handler's handle_stream")
         self._asked = True
-        deadline = self._deadline(timeout)
+        deadline = self.deadline(timeout)
         while not self._incoming:
             self._check_open()
-            self._wait(self._stream_arrived, deadline, "no stream was opened by the peer")
+            self.wait_for(self._stream_arrived, deadline, "no stream was opened by the peer")
         return self._incoming.pop(0)
 
     # --- messages ------------------------------------------------------------------------------------------
@@ -194,7 +189,9 @@ class Connection:
         mode: Mode = RELIABLE,
         ordered: bool = False,
         timeout: float | None = None,
-    ) -> None:
+        priority: int = DEFAULT_URGENCY,
+        key: Hashable | None = None,
+    ) -> Receipt:
         """Send a message: it arrives whole or not at all. Waits while the queue is full.
 
         Args:
@@ -202,19 +199,32 @@ class Connection:
             mode: `jsp.RELIABLE`, `jsp.PartiallyReliable(...)` or `jsp.BEST_EFFORT`.
             ordered: keep the order among ordered messages of the same kind.
             timeout: seconds to wait for room in the queue; Timeout after that.
+            priority: urgency, 0 (first) to 7 (last), among messages and streams. Inside one urgency streams and
+                messages take turns, and among messages the earliest `ttl` goes first. Ordered ones are as urgent
+                as the most urgent of those that wait.
+            key: only the latest message of those with an equal key matters: it replaces an older one that still
+                waits, in its place, and one that is under way is not sent again. Never on the wire.
+
+        Returns a receipt, which tells what became of the message.
         """
+        if not 0 <= priority < _URGENCIES:
+            raise LocalError("priority: 0 (first) to 7 (last)")
         content = data if type(data) is bytes else bytes(data)
         self._check_usable()
+        core = self.core
         deadline = None
         # Only what may run out of time asks what time it is.
         now = 0.0 if mode is RELIABLE else clock.now()
-        while not self.core.send_message(now, content, mode, ordered):
+        message = core.send_message(now, content, mode, ordered, priority, key)
+        while message is None:
             if deadline is None:
-                deadline = self._deadline(timeout)
+                deadline = self.deadline(timeout)
             self.changed()
-            self._wait(self._message_room, deadline, "the message queue stayed full")
+            self.wait_for(self._message_room, deadline, "the message queue stayed full")
             self._check_usable()
-        self._endpoint.changed(self.core)
+            message = core.send_message(now, content, mode, ordered, priority, key)
+        self._endpoint.changed(core)
+        return receipts.make_receipt(self, message)
 
     def recv(self, timeout: float | None = None) -> Message:
         """The next message. Raises ConnectionClosed, or Timeout after `timeout` seconds."""
@@ -222,13 +232,13 @@ class Connection:
         if self.on_messages is not None:
             raise LocalError("this connection's messages go to its handler's handle_message")
         self._asked = True
-        deadline = self._deadline(timeout)
+        deadline = self.deadline(timeout)
         while True:
             message = self.take_message()
             if message is not None:
                 return message
             self._check_open()
-            self._wait(self._message_arrived, deadline, "no message came")
+            self.wait_for(self._message_arrived, deadline, "no message came")
 
     def take_message(self) -> Message | None:
         """The next message if there is one now."""
@@ -256,20 +266,8 @@ class Connection:
         """A round trip in seconds. Raises Timeout or ConnectionClosed."""
         self._check_usable()
         token = self.core.ping()
-        waiter: Waiter[float] = Waiter(self._hub)
-        self._pings[token] = waiter
-        timer = None
-        if timeout is not None:
-            timer = self._hub.loop.timer(timeout)
-            timer.start(waiter.throw, Timeout(f"no answer to a ping within {timeout:g} s"), update=True)
         self.changed()
-        try:
-            return waiter.get()
-        finally:
-            self._pings.pop(token, None)
-            if timer is not None:
-                timer.stop()
-                timer.close()
+        return pings.wait(self._hub, self._pings, token, timeout)
 
     def close(self, code: int = 0, reason: str = "") -> None:
         """Deliver what was written (for at most `Config.close_timeout`), then close. Harmless when closed.
@@ -300,7 +298,7 @@ class Connection:
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until the connection is over; False after `timeout` seconds."""
         self.check_hub()
-        deadline = self._deadline(timeout)
+        deadline = self.deadline(timeout)
         while not self.core.is_closed():
             left = None if deadline is None else deadline - clock.now()
             if left is not None and left <= 0:
@@ -343,10 +341,12 @@ class Connection:
 
     # --- waiting -------------------------------------------------------------------------------------------
 
-    def _deadline(self, timeout: float | None) -> float | None:
+    def deadline(self, timeout: float | None) -> float | None:
+        """When `timeout` seconds from now are over."""
         return None if timeout is None else clock.now() + timeout
 
-    def _wait(self, signal: Signal, deadline: float | None, what: str) -> None:
+    def wait_for(self, signal: Signal, deadline: float | None, what: str) -> None:
+        """Wait for `signal`; Timeout, saying `what`, at `deadline`."""
         left = None if deadline is None else deadline - clock.now()
         if left is not None and left <= 0:
             raise Timeout(what)
@@ -383,75 +383,7 @@ class Connection:
 
     def dispatch(self) -> None:
         """Hand out the engine's events. Runs in the hub: wakes, never waits."""
-        core = self.core
-        while (event := core.poll_event()) is not None:
-            if isinstance(event, StreamReadable):
-                stream = self._streams.get(event.stream_id)
-                if stream is not None:
-                    self._endpoint.wake(stream.readable)
-            elif isinstance(event, StreamWritable):
-                stream = self._streams.get(event.stream_id)
-                if stream is not None:
-                    self._endpoint.wake(stream.writable)
-            else:
-                self._dispatch_rare(event)
-
-    def _dispatch_rare(self, event: Event) -> None:
-        if isinstance(event, StreamOpened):
-            self._on_stream_opened(event.stream_id)
-        elif isinstance(event, MessagesReadable):
-            if self.on_messages is not None:
-                self.on_messages(self)
-            elif self.on_untaken is not None:
-                self.on_untaken(self)
-            self._endpoint.wake(self._message_arrived)
-        elif isinstance(event, MessagesWritable):
-            self._endpoint.wake(self._message_room)
-        elif isinstance(event, StreamsAvailable):
-            self._endpoint.wake(self._streams_available)
-        elif isinstance(event, PingAnswered):
-            waiter = self._pings.pop(event.token, None)
-            if waiter is not None:
-                self._hub.loop.run_callback(waiter.switch, event.rtt)
-        elif isinstance(event, PeerPresented):
-            if self.on_presented is not None:
-                self.on_presented(self, event.presented)
-            else:
-                self.accept_peer()
-        elif isinstance(event, Connected):
-            if self.on_connected is not None:
-                self.on_connected(self)
-            self._endpoint.wake(self._opened)
-        elif isinstance(event, Closed):
-            self._on_closed()
-
-    def _on_stream_opened(self, stream_id: int) -> None:
-        inner = self.core.streams.streams.get(stream_id)
-        if inner is None:
-            return
-        stream = self._streams[stream_id] = Stream(self, inner)
-        if self.on_stream is not None:
-            self.on_stream(self, stream)
-        else:
-            self._incoming.append(stream)
-            self._endpoint.wake(self._stream_arrived)
-            if self.on_untaken is not None:
-                self.on_untaken(self)
-
-    def _on_closed(self) -> None:
-        signals = [
-            self._ended, self._opened, self._stream_arrived, self._streams_available, self._message_arrived,
-            self._message_room,
-        ]  # fmt: skip
-        for stream in self._streams.values():
-            signals += [stream.readable, stream.writable]
-        for signal in signals:
-            self._endpoint.wake(signal)
-        pings, self._pings = self._pings, {}
-        for waiter in pings.values():
-            self._hub.loop.run_callback(waiter.throw, self.closed_error())
-        if self.on_closed is not None:
-            self.on_closed(self)
+        dispatching.dispatch(self)
 
     def accept_peer(self) -> None:
         """The trust policy welcomes the peer."""

@@ -108,6 +108,18 @@ class Stream:
         if self.inner.send is not None:
             self._connection.core.set_urgency(self.inner, urgency)
 
+    @property
+    def incremental(self) -> bool:
+        """Whether what this side sends takes turns with the other streams of its urgency (RFC 9218 section 4.2), which
+        it does unless this is set to False: then it goes before those that were opened later and say the same, for
+        a receiver who has no use for a part of it."""
+        return self.inner.send is None or self.inner.send.incremental
+
+    @incremental.setter
+    def incremental(self, incremental: bool) -> None:
+        if self.inner.send is not None:
+            self._connection.core.set_incremental(self.inner, incremental)
+
     # --- reading -------------------------------------------------------------------------------------------
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:

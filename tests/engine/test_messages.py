@@ -7,7 +7,8 @@ import pytest
 from jsp.config import KIB, LIMITS, Config
 from jsp.crypto.identity import Identity
 from jsp.engine.events import MessagesWritable
-from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
+from jsp.engine.modes import BEST_EFFORT, RELIABLE, Mode, PartiallyReliable
+from jsp.engine.out_message import OUTCOMES
 from jsp.errors import MessageTooLarge
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
@@ -106,7 +107,7 @@ def test_fragmented_messages_that_expire_let_the_next_go() -> None:
     c.send_messages.send(bytes(1300), RELIABLE, False, world.now)
     client.flush(c)
     world.run_for(0.25)
-    assert len(c.send_messages._queue) == 1
+    assert c.send_messages.waiting == 1
     client.default_link.blackhole = False
     world.run_for(20.0)
     assert c.send_messages.expired == LIMITS.partial_messages
@@ -197,3 +198,49 @@ def test_abandoning_most_messages_is_not_a_flood() -> None:
         s.recv_messages.ready.clear()
     assert c.send_messages.expired > 3000
     assert not s.is_closed()
+
+
+@pytest.mark.parametrize(
+    "mode", [RELIABLE, BEST_EFFORT, PartiallyReliable(ttl=60)], ids=["reliable", "best effort", "partial"]
+)
+def test_largest_message_arrives_in_every_mode(mode: Mode) -> None:
+    world = World()
+    config = Config(max_message=3_000_000, receive_window=3_000_064, best_effort_queue=10_000)
+    client, server, c, s = connected(world, server_config=config)
+    sizes: list[int] = []
+    server.handler = lambda core, _: sizes.extend(len(m) for m in iter(core.recv_messages.read, None))
+    message = c.send_messages.send(bytes(3_000_000), mode, False, world.now)
+    small = [c.send_messages.send(b"small", BEST_EFFORT, False, world.now, urgency=0) for _ in range(5)]
+    client.flush(c)
+    world.run_until(lambda: bool(message.outcome) and all(m.outcome for m in small))
+    assert sorted(sizes) == [5] * 5 + [3_000_000]
+    assert {OUTCOMES[m.outcome] for m in (message, *small)} == {"delivered"}
+
+
+def test_best_effort_messages_that_are_not_whole_give_way_to_newer_ones() -> None:
+    world = World()
+    config = Config(max_message=20_000, best_effort_queue=30_000)
+    client, _, c, s = connected(world, server_config=config)
+    for i in range(10):
+        # The last packet of each of the first nine is lost.
+        before = client.default_link.sent
+        message = c.send_message(world.now, bytes([i]) * 12_000, BEST_EFFORT, False)
+        if i < 9:
+            client.default_link.spec.drop = frozenset(range(before + 10, before + 11))
+        client.flush(c)
+        world.run_for(0.2)
+        assert s.recv_messages._partial_bytes <= 30_000
+    assert OUTCOMES[message.outcome] == "delivered"
+    assert s.recv_messages.read().data == bytes([9]) * 12_000
+
+
+def test_lost_part_of_a_best_effort_message_spares_the_rest() -> None:
+    world = World()
+    client, _, c, s = connected(world, LinkSpec(delay=0.02, rate=100_000, queue=10_000))
+    client.default_link.spec.drop = frozenset({client.default_link.sent})
+    message = c.send_message(world.now, bytes(500_000), BEST_EFFORT, False)
+    client.flush(c)
+    world.run_for(2.0)
+    assert OUTCOMES[message.outcome] == "lost"
+    assert client.default_link.sent < 250
+    assert c.send_messages.waiting == c.send_messages.queued_bytes == 0

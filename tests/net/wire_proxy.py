@@ -37,12 +37,13 @@ class WireProxy:
         port, url: what clients connect to instead: the same address with the proxy's port.
         to_server, to_clients: the datagrams that came in, in order, the dropped ones too.
         forwarded, dropped: how many.
+        loss: as given; may be changed.
     """
 
     def __init__(self, url: str, *, loss: float = 0.0, delay: float = 0.0, seed: int = 0, record: bool = False) -> None:
         address = parse_address(url)
         self._target = (address.host, address.port)
-        self._loss = loss
+        self.loss = loss
         self._delay = delay
         self._chance = random.Random(seed)
         self._record = record
@@ -120,7 +121,7 @@ class WireProxy:
                 gevent.sleep(0)
 
     def _forward(self, send: _Send, datagram: bytes) -> None:
-        if self._loss and self._chance.random() < self._loss:
+        if self.loss and self._chance.random() < self.loss:
             self.dropped += 1
         elif self._delay:
             self._under_way.append((clock.now() + self._delay, send, datagram))

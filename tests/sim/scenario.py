@@ -78,6 +78,8 @@ def random_plan(rng: random.Random, seed: int) -> Plan:
             size = rng.choice((0, 10, 100, 1100, 1300, 5_000, 40_000 if budget > 10_000 else 50))
             content = f"{side}-{i}:".encode() + rng.randbytes(size)
             plan.messages[side].append((content, random_mode(rng), rng.random() < 0.4))
+            if rng.random() < 0.5:
+                plan.extras[side][i] = (rng.randrange(8), rng.choice((None, "a", "b")))
     plan.reply_size = rng.randrange(budget // 4)
     plan.read_delay = rng.choice((0.0, 0.0, 0.05))
     plan.write_delay = rng.choice((0.0, 0.05, 0.5))

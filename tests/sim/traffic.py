@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import MessagesReadable, MessagesWritable, StreamOpened
-from jsp.engine.modes import RELIABLE, BestEffort, Mode, PartiallyReliable
+from jsp.engine.modes import BEST_EFFORT, RELIABLE, BestEffort, Mode, PartiallyReliable
+from jsp.engine.out_message import OUTCOMES, OutMessage
 from jsp.engine.states import Receiving, Sending
 from jsp.engine.streams import Stream
 from jsp.engine.traffic import StreamReadable, StreamWritable
@@ -27,7 +28,8 @@ class Side:
         self.ended: set[int] = set()
         self.writing: dict[int, tuple[Stream, bytes, int]] = {}
         self.messages: list[tuple[bytes, Mode, bool]] = []
-        self.to_send = list(plan.messages[client])
+        self.to_send = list(enumerate(plan.messages[client]))
+        self.receipts: list[OutMessage] = []
         self.expected = plan.expected(client)
         self._rng = random.Random(plan.seed + client)
 
@@ -68,9 +70,12 @@ class Side:
 
     def write_messages(self) -> None:
         while self.to_send:
-            content, mode, ordered = self.to_send[0]
-            if not self.connection.send_message(self.node.world.now, content, mode, ordered):
+            index, (content, mode, ordered) = self.to_send[0]
+            urgency, key = self.plan.extras[self.client].get(index, (3, None))
+            message = self.connection.send_message(self.node.world.now, content, mode, ordered, urgency, key)
+            if message is None:
                 return
+            self.receipts.append(message)
             self.to_send.pop(0)
 
     # --- reading -------------------------------------------------------------------------------------------
@@ -120,6 +125,8 @@ class Plan:
         self.seed = seed
         self.streams: list[list[tuple[int, bool]]] = [[], []]
         self.messages: list[list[tuple[bytes, Mode, bool]]] = [[], []]
+        # (urgency, key) of some of them, by their place in the list.
+        self.extras: list[dict[int, tuple[int, str | None]]] = [{}, {}]
         self.reply_size = 1000
         self.read_delay = 0.0
         self.write_delay = 0.0
@@ -164,7 +171,8 @@ def run_plan(
         assert set(side.got) == set(side.expected)
         for stream_id, content in side.expected.items():
             assert side.got[stream_id] == content, f"seed {plan.seed}: stream {stream_id} differs"
-        check_messages(side)
+    for side, other in (sides, reversed(sides)):
+        check_messages(side, other)
     return sides
 
 
@@ -188,18 +196,29 @@ def _is_done(side: Side) -> bool:
         and not side.to_send
         and not side.connection.streams.unfinished()
         and not side.connection.send_messages.unresolved
-        and not side.connection.send_messages.queued_bytes
+        and not side.connection.send_messages.waiting
+        and all(message.outcome for message in side.receipts)
     )
 
 
-def check_messages(side: Side) -> None:
-    """Reliable ones all came, once; the others at most once; ordered ones in order."""
-    sent = side.plan.messages[not side.client]
+def check_messages(side: Side, sender: Side) -> None:
+    """Reliable ones all came, once; the others at most once; ordered ones in order; receipts tell the truth."""
+    sent = side.plan.messages[sender.client]
+    keys = [side.plan.extras[sender.client].get(i, (3, None))[1] for i in range(len(sent))]
     got = [data for data, _, _ in side.messages]
     assert len(set(got)) == len(got), "a message came twice"
     assert set(got) <= {data for data, _, _ in sent}, "a message that was never sent"
-    for data, mode, _ in sent:
-        assert mode != RELIABLE or data in got, "a reliable message is missing"
+    for i, (data, mode, _) in enumerate(sent):
+        outcome = OUTCOMES[sender.receipts[i].outcome]
+        latest = keys[i] is None or keys[i] not in keys[i + 1 :]
+        if mode == RELIABLE:
+            assert outcome == "delivered" or (outcome == "replaced" and not latest), "a reliable message is missing"
+        if mode != BEST_EFFORT and outcome == "delivered":
+            assert data in got, "delivered, and did not arrive"
+        if outcome == "replaced":
+            assert not latest
+        if outcome == "expired":
+            assert isinstance(mode, PartiallyReliable) and mode.ttl
     for kind in (type(RELIABLE), BestEffort):
         is_kind = (
             (lambda m: isinstance(m, BestEffort)) if kind is BestEffort else (lambda m: not isinstance(m, BestEffort))

@@ -1,0 +1,103 @@
+# cython: language_level=3, annotation_typing=False, nonecheck=True
+"""What the engine tells about a connection, as signals for those who wait on it. The other half of `connection`.
+
+Runs in the hub: wakes, never waits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jsp.engine.events import (
+    Closed,
+    Connected,
+    MessageSettled,
+    MessagesReadable,
+    MessagesWritable,
+    PeerPresented,
+    PingAnswered,
+    StreamOpened,
+    StreamsAvailable,
+)
+from jsp.engine.traffic import Event, StreamReadable, StreamWritable
+from jsp.net import pings
+from jsp.net.stream import Stream
+
+if TYPE_CHECKING:
+    from jsp.net.connection import Connection
+
+
+def dispatch(shell: Connection) -> None:
+    """Hand out the events there are."""
+    core = shell.core
+    while (event := core.poll_event()) is not None:
+        if isinstance(event, StreamReadable):
+            stream = shell._streams.get(event.stream_id)
+            if stream is not None:
+                shell._endpoint.wake(stream.readable)
+        elif isinstance(event, StreamWritable):
+            stream = shell._streams.get(event.stream_id)
+            if stream is not None:
+                shell._endpoint.wake(stream.writable)
+        else:
+            _dispatch_rare(shell, event)
+
+
+def _dispatch_rare(shell: Connection, event: Event) -> None:
+    if isinstance(event, StreamOpened):
+        _on_stream_opened(shell, event.stream_id)
+    elif isinstance(event, MessagesReadable):
+        if shell.on_messages is not None:
+            shell.on_messages(shell)
+        elif shell.on_untaken is not None:
+            shell.on_untaken(shell)
+        shell._endpoint.wake(shell._message_arrived)
+    elif isinstance(event, MessagesWritable):
+        shell._endpoint.wake(shell._message_room)
+    elif isinstance(event, MessageSettled):
+        shell._endpoint.wake(event.watcher)
+    elif isinstance(event, StreamsAvailable):
+        shell._endpoint.wake(shell._streams_available)
+    elif isinstance(event, PingAnswered):
+        pings.on_answered(shell._hub, shell._pings, event.token, event.rtt)
+    elif isinstance(event, PeerPresented):
+        if shell.on_presented is not None:
+            shell.on_presented(shell, event.presented)
+        else:
+            shell.accept_peer()
+    elif isinstance(event, Connected):
+        if shell.on_connected is not None:
+            shell.on_connected(shell)
+        shell._endpoint.wake(shell._opened)
+    elif isinstance(event, Closed):
+        _on_closed(shell)
+
+
+def _on_stream_opened(shell: Connection, stream_id: int) -> None:
+    inner = shell.core.streams.streams.get(stream_id)
+    if inner is None:
+        return
+    stream = shell._streams[stream_id] = Stream(shell, inner)
+    if shell.on_stream is not None:
+        shell.on_stream(shell, stream)
+    else:
+        shell._incoming.append(stream)
+        shell._endpoint.wake(shell._stream_arrived)
+        if shell.on_untaken is not None:
+            shell.on_untaken(shell)
+
+
+def _on_closed(shell: Connection) -> None:
+    signals = [
+        shell._ended, shell._opened, shell._stream_arrived, shell._streams_available, shell._message_arrived,
+        shell._message_room,
+    ]  # fmt: skip
+    for stream in shell._streams.values():
+        signals += [stream.readable, stream.writable]
+    for message in (shell.core.send_messages.watched or {}).values():
+        signals.append(message.watcher)
+    for signal in signals:
+        shell._endpoint.wake(signal)
+    pings.give_up(shell._hub, shell._pings, shell.closed_error())
+    if shell.on_closed is not None:
+        shell.on_closed(shell)
