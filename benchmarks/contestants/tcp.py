@@ -128,7 +128,7 @@ def _handshakes(connect: Connect, seconds: float, together: int = 1) -> dict[str
     return {"handshakes/s": count / (time.perf_counter() - begin)}
 
 
-_TESTS = {
+_TESTS: dict[str, Callable[[Connect, float], dict[str, float]]] = {
     "bulk": _bulk,
     "rtt": _rtt,
     "messages": _messages,

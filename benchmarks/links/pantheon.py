@@ -12,8 +12,9 @@ from benchmarks.links.figures import Samples, median
 
 TITLE = "The emulators of Pantheon"
 TEXT = (
-    "Goodput in Mbit/s at the 95th percentile of queueing delay in ms. Somebody is dominated on a link where the kernel's "
-    "CUBIC or BBR has at least a hundredth more goodput at less delay; the last row says on how many links each is not."
+    "Goodput in Mbit/s at the 95th percentile of queueing delay in ms. Somebody is dominated on a link where the "
+    "kernel's CUBIC or BBR has at least a hundredth more goodput at less delay; the last row says on how many links "
+    "each is not."
 )
 
 _MARGIN = 1.01
