@@ -74,6 +74,8 @@ def receive_short(
     packets = -(-(end - start) // received.segment_size)
     conn.counters.packets_received += fresh
     conn.counters.packets_dropped += packets - len(opened)
+    if received.ecn:
+        acks.on_marks(received.ecn, fresh)
     acks.on_batch(eliciting, now)
     if not fresh or conn.is_closed():
         return
@@ -208,7 +210,7 @@ def _on_ack(conn: ConnectionCore, path: Path, level: int, ack: frames.Ack, now: 
     else:
         assert conn.keying is not None
         space = conn.keying.levels[level].space
-    path.recovery.on_ack(space, ack.starts, ack.stops, ack.delay, now)
+    path.recovery.on_ack(space, ack.starts, ack.stops, ack.delay, now, ack.ecn)
     if conn.scheduler.done:
         conn.streams.settle_done()
 

@@ -38,11 +38,11 @@ cpdef bytes _seal_long(ConnectionCore conn, Path path, HandshakeLevel level, Lon
 @cython.locals(
     limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong,
     space=PacketSpace, recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
-    run=SentRun,
+    run=SentRun, mark=cython.longlong,
 )
 cpdef Transmit _train(ConnectionCore conn, Path path, double now)
 cpdef _fill(ConnectionCore conn, Path path, Train train, double now, bint wants)
-@cython.locals(acks=AckTracker, low=cython.longlong)
+@cython.locals(acks=AckTracker, low=cython.longlong, at=cython.longlong)
 cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now)
 @cython.locals(other=Path)
 cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
@@ -63,4 +63,4 @@ cpdef Transmit _probe(
 )
 cpdef Transmit _next_close(ConnectionCore conn, double now)
 @cython.locals(size=cython.longlong)
-cpdef Transmit _finish(ConnectionCore conn, Path path, data, long long count, long long segment=*)
+cpdef Transmit _finish(ConnectionCore conn, Path path, data, long long count, long long segment=*, long long ecn=*)

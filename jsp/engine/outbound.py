@@ -205,7 +205,11 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     if not size:
         return None
     space.next_number = number + train.count
+    mark = recovery.ecn.mark()
+    if mark:
+        recovery.ecn.on_sent(train.count)
     for run in train.runs:
+        run.marked = mark != 0
         recovery.on_sent(space, run)
     if train.runs:
         conn.on_eliciting_sent(now)
@@ -213,7 +217,7 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     conn.counters.packets_sent += train.count
     conn.streams.check_writers()
     conn.check_message_room()
-    return _finish(conn, path, train.slots.view[:size], train.count, train.segment_size())
+    return _finish(conn, path, train.slots.view[:size], train.count, train.segment_size(), mark)
 
 
 def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: bool) -> None:
@@ -234,7 +238,10 @@ def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float) -> No
     acks = path.space.acks
     starts = acks.ranges.starts
     low = acks.first_told()
+    at = train.pos
     if frames.push_ack(train, path.id, acks.delay(now), starts, acks.ranges.stops, low):
+        if acks.is_marked():
+            frames.push_marks(train, at, acks.ect0, acks.ect1, acks.ce)
         train.note_quietly(acks, acks.on_sent(), 0)
         conn.counters.acks_sent += 1
         conn.keys.on_ack_sent(path.id, acks.largest)
@@ -357,9 +364,11 @@ def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
     return _finish(conn, path, _seal_long(conn, path, level, level.seal_keys, payload), 1)
 
 
-def _finish(conn: ConnectionCore, path: Path, data: memoryview | bytes, count: int, segment: int = 0) -> Transmit:
+def _finish(
+    conn: ConnectionCore, path: Path, data: memoryview | bytes, count: int, segment: int = 0, ecn: int = 0
+) -> Transmit:
     size = len(data)
     path.sent += size
     conn.counters.datagrams_sent += count
     conn.counters.bytes_sent += size
-    return Transmit(path.remote, data, segment or size, path.local)
+    return Transmit(path.remote, data, segment or size, path.local, ecn)

@@ -149,6 +149,7 @@ class Path:
     def _restart_recovery(self) -> None:
         recovery = self.recovery
         recovery.rtt.reset()
+        recovery.ecn.restart()
         recovery.controller = make_controller(self._congestion, self.mtu)
 
     def may_respond(self, now: float) -> bool:

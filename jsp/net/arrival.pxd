@@ -2,6 +2,7 @@
 
 
 cdef class Arrival:
+    cdef public long long ecn
     cdef public bytes local
     cdef public bytes name
     cdef public tuple remote

@@ -60,6 +60,8 @@ cdef enum:
     _UDP_GRO = 104
     _IP_PKTINFO = 8
     _IPV6_PKTINFO = 50
+    _IP_TOS = 1
+    _IPV6_TCLASS = 67
 
 
 cdef inline long long receive(
@@ -88,6 +90,7 @@ cdef inline long long receive(
     if size < 0:
         return -errno
     into.segment = size
+    into.ecn = 0
     local = None
     header = CMSG_FIRSTHDR(&message)
     while header != NULL:
@@ -98,6 +101,11 @@ cdef inline long long receive(
             local = _kept(into.local, <char *>CMSG_DATA(header) + 4, 4)
         elif header.cmsg_level == IPPROTO_IPV6 and header.cmsg_type == _IPV6_PKTINFO:
             local = _kept(into.local, <char *>CMSG_DATA(header), 16)
+        elif header.cmsg_level == IPPROTO_IP and header.cmsg_type == _IP_TOS:
+            into.ecn = CMSG_DATA(header)[0] & 3
+        elif header.cmsg_level == IPPROTO_IPV6 and header.cmsg_type == _IPV6_TCLASS:
+            memcpy(&segment, CMSG_DATA(header), sizeof(segment))
+            into.ecn = segment & 3
         header = CMSG_NXTHDR(&message, header)
     into.local = local
     # An address is decoded when it is another than last time.
@@ -127,7 +135,7 @@ cdef inline tuple _decode(sockaddr_storage *name):
 
 
 cdef inline long long send(
-    object socket, int fd, object data, long long segment, object remote, bytes name, bytes source
+    object socket, int fd, object data, long long segment, object remote, bytes name, bytes source, int ecn=0
 ) except? -1:
     cdef Py_buffer view
     cdef iovec place
@@ -157,6 +165,15 @@ cdef inline long long send(
     if segment:
         used += _put(header, _SOL_UDP, _UDP_SEGMENT, sizeof(size))
         memcpy(CMSG_DATA(header), &size, sizeof(size))
+        header = CMSG_NXTHDR(&message, header)
+    if ecn:
+        # A packet to a mapped address is one of IPv4, whatever the socket is, and takes no notice of the other.
+        used += _put(header, IPPROTO_IP, _IP_TOS, sizeof(ecn))
+        memcpy(CMSG_DATA(header), &ecn, sizeof(ecn))
+        if (<sockaddr_storage *>message.msg_name).ss_family == AF_INET6:
+            header = CMSG_NXTHDR(&message, header)
+            used += _put(header, IPPROTO_IPV6, _IPV6_TCLASS, sizeof(ecn))
+            memcpy(CMSG_DATA(header), &ecn, sizeof(ecn))
     message.msg_controllen = used
     if not used:
         message.msg_control = NULL

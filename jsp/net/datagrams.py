@@ -20,8 +20,11 @@ UDP_SEGMENT = 103
 UDP_GRO = 104
 IP_PKTINFO = 8
 IPV6_PKTINFO = 50
+IP_TOS = 1
+IPV6_TCLASS = 67
 
-_ANCILLARY = stdlib_socket.CMSG_SPACE(4) + stdlib_socket.CMSG_SPACE(20)
+_ANCILLARY = 3 * stdlib_socket.CMSG_SPACE(4) + stdlib_socket.CMSG_SPACE(20)
+_ECN = 3  # the bits of the field that are not for the differentiated services
 _INT = struct.Struct("i")
 _SEGMENT = struct.Struct("H")
 
@@ -34,6 +37,7 @@ def receive(socket: Any, fd: int, data: bytearray, view: memoryview, room: int, 
         return -(error.errno or 1)
     into.segment = size
     into.local = None
+    into.ecn = 0
     for level, kind, value in ancillary:
         if level == SOL_UDP and kind == UDP_GRO:
             into.segment = _INT.unpack_from(value)[0]
@@ -41,15 +45,26 @@ def receive(socket: Any, fd: int, data: bytearray, view: memoryview, room: int, 
             into.local = value[4:8]
         elif kind == IPV6_PKTINFO and level == stdlib_socket.IPPROTO_IPV6:
             into.local = value[:16]
+        elif kind == IP_TOS and level == stdlib_socket.IPPROTO_IP:
+            into.ecn = value[0] & _ECN
+        elif kind == IPV6_TCLASS and level == stdlib_socket.IPPROTO_IPV6:
+            into.ecn = _INT.unpack_from(value)[0] & _ECN
     return int(size)
 
 
 def send(
-    socket: Any, fd: int, data: bytes | memoryview, segment: int, remote: tuple[Any, ...], name: bytes, source: bytes
+    socket: Any,
+    fd: int,
+    data: bytes | memoryview,
+    segment: int,
+    remote: tuple[Any, ...],
+    name: bytes,
+    source: bytes,
+    ecn: int = 0,
 ) -> int:
     """Send `data` to `remote` (whose socket address is `name`) as datagrams of `segment` bytes; 0: as a single one.
 
-    `source`: the packed address to send from; empty: the socket's own.
+    `source`: the packed address to send from; empty: the socket's own. `ecn`: the ECN field of their headers.
     """
     ancillary: list[tuple[int, int, bytes]] = []
     if len(source) == 16:
@@ -58,6 +73,11 @@ def send(
         ancillary.append((stdlib_socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + source + bytes(4)))
     if segment:
         ancillary.append((SOL_UDP, UDP_SEGMENT, _SEGMENT.pack(segment)))
+    if ecn:
+        # A packet to a mapped address is one of IPv4, whatever the socket is, and takes no notice of the other.
+        ancillary.append((stdlib_socket.IPPROTO_IP, IP_TOS, _INT.pack(ecn)))
+        if socket.family == stdlib_socket.AF_INET6:
+            ancillary.append((stdlib_socket.IPPROTO_IPV6, IPV6_TCLASS, _INT.pack(ecn)))
     try:
         return int(socket.sendmsg([data], ancillary, 0, remote))
     except OSError as error:

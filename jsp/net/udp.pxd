@@ -11,6 +11,7 @@ cdef long long _NAMES_MAX
 
 cdef class UdpSocket:
     cdef Arrival _arrival
+    cdef bint _ecn
     cdef long long _fd
     cdef public bint _gso
     cdef object _local_address
@@ -29,7 +30,10 @@ cdef class UdpSocket:
     cpdef _note_refusal(self, long long number)
     cpdef bytes _name(self, remote)
     cpdef bytes _source(self, local)
-    @cython.locals(segment=cython.longlong, single=cython.bint, sent=cython.longlong, source=bytes, name=bytes)
+    @cython.locals(
+        segment=cython.longlong, single=cython.bint, sent=cython.longlong, source=bytes, name=bytes, size=cython.longlong,
+        ecn=cython.longlong,
+    )
     cpdef bint send(self, Transmit transmit) except? -1
-    @cython.locals(segment=cython.longlong, start=cython.longlong, sent=cython.longlong)
+    @cython.locals(segment=cython.longlong, start=cython.longlong, sent=cython.longlong, ecn=cython.longlong)
     cpdef bint _send_each(self, Transmit transmit, bytes name, bytes source) except? -1

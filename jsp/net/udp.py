@@ -32,6 +32,8 @@ _IPV6_MTU_DISCOVER = 23
 _PMTUDISC_PROBE = 3
 _IPV6_RECVPKTINFO = 49
 _IP_RECVERR = 11
+_IP_RECVTOS = 13
+_IPV6_RECVTCLASS = 66
 _IPV6_RECVERR = 25
 _MSG_ERRQUEUE = 0x2000
 _SO_RCVBUFFORCE = 33
@@ -59,7 +61,7 @@ class UdpSocket:
     """
 
     __slots__ = (
-        "_arrival", "_fd", "_gso", "_local_address", "_local_packed", "_names", "_no_gso", "_socket",
+        "_arrival", "_ecn", "_fd", "_gso", "_local_address", "_local_packed", "_names", "_no_gso", "_socket",
         "_wildcard", "address", "family", "refused",
     )  # fmt: skip
 
@@ -80,6 +82,7 @@ class UdpSocket:
             self._enlarge_buffers()
             self._set(datagrams.SOL_UDP, datagrams.UDP_GRO, 1)
             self._forbid_fragments()
+            self._ecn = self._want_marks()
             if bound is None:
                 self._socket.bind(bind)
         except OSError as error:
@@ -124,6 +127,12 @@ class UdpSocket:
         if self.family == AF_INET6:
             self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
         self._set(stdlib_socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+
+    def _want_marks(self) -> bool:
+        """Ask for the ECN field of what arrives; whether that can be had, and with it ECN at all."""
+        if not self._set(stdlib_socket.IPPROTO_IP, _IP_RECVTOS, 1):
+            return False
+        return self.family != AF_INET6 or self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_RECVTCLASS, 1)
 
     def _want_local_addresses(self) -> None:
         # Bound to all addresses, a reply must leave from the one that was asked.
@@ -174,7 +183,7 @@ class UdpSocket:
             local = self._local(arrival.local)
         assert arrival.remote is not None
         # An empty datagram has nothing in it for anybody, but it must not end the batch.
-        return Received(size, arrival.segment or 1, arrival.remote, local)
+        return Received(size, arrival.segment or 1, arrival.remote, local, arrival.ecn)
 
     def _local(self, packed: bytes) -> Endpoint:
         """The address that peers know us by, of the packed one they used; mostly the same as last time."""
@@ -203,7 +212,9 @@ class UdpSocket:
         single = segment >= len(data)
         if not single and (not self._gso or remote in self._no_gso):
             return self._send_each(transmit, name, source)
-        sent = datagrams.send(self._socket, self._fd, data, 0 if single else segment, remote, name, source)
+        size = 0 if single else segment
+        ecn = transmit.ecn if self._ecn else 0
+        sent = datagrams.send(self._socket, self._fd, data, size, remote, name, source, ecn)
         if sent >= 0:
             return True
         if -sent in _WOULD_BLOCK or -sent == errno.ENOBUFS:
@@ -235,10 +246,11 @@ class UdpSocket:
 
     def _send_each(self, transmit: Transmit, name: bytes, source: bytes) -> bool:
         data, segment, remote = transmit.data, transmit.segment_size, transmit.remote
+        ecn = transmit.ecn if self._ecn else 0
         begun = False
         for start in range(0, len(data), segment):
             piece = data[start : start + segment]
-            sent = datagrams.send(self._socket, self._fd, piece, 0, remote, name, source)
+            sent = datagrams.send(self._socket, self._fd, piece, 0, remote, name, source, ecn)
             if sent < 0:
                 if -sent in _WOULD_BLOCK or -sent == errno.ENOBUFS:
                     # The rest of a train that has begun counts as lost: it cannot be taken back.

@@ -11,7 +11,10 @@ cdef class AckTracker:
     cdef long long _floor
     cdef double _largest_time
     cdef bint _urgent
+    cdef public long long ce
     cdef public double deadline
+    cdef public long long ect0
+    cdef public long long ect1
     cdef public long long largest
     cdef public double max_delay
     cdef public long long pending
@@ -19,6 +22,8 @@ cdef class AckTracker:
 
     cpdef bint accept(self, long long number, double now) except? -1
     cpdef hurry(self)
+    cpdef on_marks(self, long long mark, long long count)
+    cpdef bint is_marked(self) except? -1
     cpdef on_batch(self, long long eliciting, double now)
     @cython.locals(i=cython.longlong, least=cython.longlong, stops=list)
     cpdef long long first_told(self) except? -1

@@ -26,6 +26,7 @@ class AckTracker:
         largest: highest number received, -1 before any.
         deadline: when an ACK must be on its way; `NEVER` when none is owed.
         pending: ack-eliciting packets not yet acknowledged.
+        ect0, ect1, ce: packets that arrived with these marks (RFC 9000 section 13.4.1).
     """
 
     __slots__ = (
@@ -34,7 +35,10 @@ class AckTracker:
         "_floor",
         "_largest_time",
         "_urgent",
+        "ce",
         "deadline",
+        "ect0",
+        "ect1",
         "largest",
         "max_delay",
         "pending",
@@ -47,6 +51,7 @@ class AckTracker:
         self.largest = -1
         self.deadline = NEVER
         self.pending = 0
+        self.ect0 = self.ect1 = self.ce = 0
         self._floor = 0
         self._ack_floor = 0
         # Numbers that filled a gap, and the end of what had come by then.
@@ -85,6 +90,21 @@ class AckTracker:
     def hurry(self) -> None:
         """The next ACK must not wait: somebody measures a round trip, or asks whether we are there."""
         self._urgent = True
+
+    def on_marks(self, mark: int, count: int) -> None:
+        """`count` of the packets accepted since the last `on_batch` had the ECN field `mark`."""
+        if mark == 2:
+            self.ect0 += count
+        elif mark == 1:
+            self.ect1 += count
+        elif mark == 3:
+            self.ce += count
+            # RFC 9000 13.2.1: congestion is told at once.
+            self._urgent = True
+
+    def is_marked(self) -> bool:
+        """Whether ACKs must have counts of marks."""
+        return self.ect0 + self.ect1 + self.ce > 0
 
     def on_batch(self, eliciting: int, now: float) -> None:
         """`eliciting` of the packets accepted since the last call ask for an acknowledgement."""

@@ -22,6 +22,7 @@ cdef double _LOSS
 cdef double _BETA
 cdef double _HEADROOM
 cdef double _AMBIENT_MAX
+cdef double _QUEUED
 cdef double _AMBIENT_UP
 cdef double _AMBIENT_DOWN
 cdef double _FULL_GROWTH
@@ -109,17 +110,16 @@ cdef class Bbr(Controller):
     cpdef on_ack(self, AckSample sample)
     cpdef on_lost(self, SentRun run, long long lost_since, double now)
     cpdef on_congestion_event(self, double now)
+    cpdef on_mark(self, double sent_time, double now)
     cpdef on_persistent_congestion(self)
     cpdef on_restart(self, double now)
     cpdef on_spurious_loss(self)
     cpdef _update_round(self, AckSample sample)
-    cpdef _start_round(self, long long delivered)
     cpdef _update_latest_signals(self, AckSample sample)
     @cython.locals(rate=cython.double)
     cpdef _update_max_bw(self, AckSample sample)
     @cython.locals(delivered=cython.longlong, lost=cython.double)
     cpdef _on_loss_round(self, AckSample sample)
-    cpdef bint _is_queued(self, AckSample sample) except? -1
     cpdef bint _is_too_much(self, long long lost, long long in_flight) except? -1
     @cython.locals(before=cython.longlong, lost_before=cython.longlong, threshold=cython.double)
     cpdef long long _inflight_at_loss(self, SentRun run, long long lost_since) except? -1

@@ -32,6 +32,7 @@ _LOSS, _BETA, _HEADROOM = LOSS_THRESHOLD, BETA, HEADROOM
 # What a path may lose by itself. More is a queue that overflows all the time, or not worth keeping full.
 AMBIENT_LOSS_MAX = 0.05
 _AMBIENT_MAX = AMBIENT_LOSS_MAX
+_QUEUED = 1.25  # round trips so much longer than the shortest show a queue
 # Believed slowly and forgotten faster: congestion comes in bursts, and leaves round trips without losses between.
 _AMBIENT_UP, _AMBIENT_DOWN = 1 / 16, 1 / 8
 
@@ -175,7 +176,17 @@ class Bbr(Controller):
             self._on_too_much(self._inflight_at_loss(run, lost_since), run.app_limited, now, run.delivered)
 
     def on_congestion_event(self, now: float) -> None:
-        """Losses are told one by one; a CE mark counts as one (the draft leaves ECN open)."""
+        """Losses are told one by one."""
+
+    def on_mark(self, sent_time: float, now: float) -> None:
+        """The draft leaves ECN open; a mark counts as losing more than the threshold, once a round trip."""
+        if sent_time <= self.recovery_start:
+            return
+        self.recovery_start = now
+        self._loss_events += 1
+        self._lost_in_round += self.window
+        if self._probe_samples:
+            self._on_too_much(self.window, False, now, self._next_round)
 
     def on_persistent_congestion(self) -> None:
         self._prior_window = max(self._prior_window, self.window)
@@ -207,10 +218,7 @@ class Bbr(Controller):
         if self._round_start:
             self._round += 1
             self._rounds_since_probe += 1
-            self._start_round(sample.delivered)
-
-    def _start_round(self, delivered: int) -> None:
-        self._next_round = delivered
+            self._next_round = sample.delivered
 
     def _update_latest_signals(self, sample: AckSample) -> None:
         self._loss_round_start = False
@@ -231,7 +239,7 @@ class Bbr(Controller):
         """A round trip is over: what was lost in it?"""
         delivered = max(1, sample.delivered - self._round_delivered)
         lost = self._lost_in_round / (delivered + self._lost_in_round)
-        if _DOWN <= self.state <= _CRUISE and not self._is_queued(sample):
+        if _DOWN <= self.state <= _CRUISE and sample.rtt <= self.min_rtt * _QUEUED:
             lost = min(lost, _AMBIENT_MAX)
             self._ambient += (lost - self._ambient) * (_AMBIENT_UP if lost > self._ambient else _AMBIENT_DOWN)
         if not self._loss_events or self.state == _STARTUP or self.state == _REFILL or self.state == _UP:
@@ -245,10 +253,6 @@ class Bbr(Controller):
             self._inflight_shortterm = self.window
         self._bw_shortterm = max(self._bw_latest, _BETA * self._bw_shortterm)
         self._inflight_shortterm = max(self._inflight_latest, int(_BETA * self._inflight_shortterm))
-
-    def _is_queued(self, sample: AckSample) -> bool:
-        """Whether the round trip shows a queue."""
-        return sample.rtt > self.min_rtt * 1.25
 
     def _is_too_much(self, lost: int, in_flight: int) -> bool:
         """IsInflightTooHigh."""
@@ -343,7 +347,7 @@ class Bbr(Controller):
 
     def _check_startup_loss(self) -> None:
         """BBRCheckStartupHighLoss; losses without a queue must be many, for they may be the path's own."""
-        allowed = _LOSS if self._probe_rtt_delay > self.min_rtt * 1.25 else 4 * _LOSS
+        allowed = _LOSS if self._probe_rtt_delay > self.min_rtt * _QUEUED else 4 * _LOSS
         if self._lost_in_round > allowed * self._inflight_latest:
             self._full_bw_reached = True
             self.inflight_longterm = max(self._bdp(self.max_bw), self._inflight_latest)
@@ -360,7 +364,7 @@ class Bbr(Controller):
         self._probe_wait = _PROBE_WAIT + chance % 1000 / 1000
         self._cycle_start = now
         self._ack_phase = _ACKS_STOPPING
-        self._start_round(delivered)
+        self._next_round = delivered
         self._enter(_DOWN, _GAIN_DOWN, _CWND_GAIN)
 
     def _start_refill(self, delivered: int) -> None:
@@ -368,13 +372,13 @@ class Bbr(Controller):
         self._inflight_shortterm = _UNBOUNDED
         self._up_rounds = 0
         self._ack_phase = _ACKS_REFILLING
-        self._start_round(delivered)
+        self._next_round = delivered
         self._enter(_REFILL, 1.0, _CWND_GAIN)
 
     def _start_up(self, sample: AckSample) -> None:
         self._probe_samples = True
         self._ack_phase = _ACKS_STARTING
-        self._start_round(sample.delivered)
+        self._next_round = sample.delivered
         self._reset_full_bw(sample.rate)
         self._up_rounds = 1
         self._enter(_UP, _GAIN_UP, _CWND_GAIN_UP)
@@ -444,13 +448,13 @@ class Bbr(Controller):
                 self._prior_window = self.window
                 self._probe_rtt_done = 0.0
                 self._ack_phase = _ACKS_STOPPING
-                self._start_round(sample.delivered)
+                self._next_round = sample.delivered
                 self._enter(_PROBE_RTT, 1.0, _CWND_GAIN_PROBE_RTT)
         elif not self._probe_rtt_done:
             if sample.remaining <= self._probe_rtt_window():
                 self._probe_rtt_done = sample.now + _RTT_DURATION
                 self._probe_rtt_round_done = False
-                self._start_round(sample.delivered)
+                self._next_round = sample.delivered
         else:
             self._probe_rtt_round_done = self._probe_rtt_round_done or self._round_start
             if self._probe_rtt_round_done and sample.now > self._probe_rtt_done:

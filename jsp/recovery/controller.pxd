@@ -37,6 +37,7 @@ cdef class Controller:
     cpdef on_lost(self, SentRun run, long long lost_since, double now)
     cpdef on_spurious_loss(self)
     cpdef on_restart(self, double now)
+    cpdef on_mark(self, double sent_time, double now)
     cpdef on_persistent_congestion(self)
     cpdef on_datagram_size(self, long long size)
     cpdef long long minimum_window(self) except? -1

@@ -87,7 +87,7 @@ class Controller:
         raise NotImplementedError
 
     def on_congestion(self, sent_time: float, now: float) -> None:
-        """Loss (or a CE mark) of packets the newest of which left at `sent_time` (RFC 9002 section 7.3.2)."""
+        """Loss of packets the newest of which left at `sent_time` (RFC 9002 section 7.3.2)."""
         if sent_time > self.recovery_start:
             self.recovery_start = now
             self.on_congestion_event(now)
@@ -103,6 +103,10 @@ class Controller:
 
     def on_restart(self, now: float) -> None:
         """Something leaves after there was nothing to send and nothing under way."""
+
+    def on_mark(self, sent_time: float, now: float) -> None:
+        """Packets the newest of which left at `sent_time` met a queue that marks them (ECN)."""
+        self.on_congestion(sent_time, now)
 
     def on_persistent_congestion(self) -> None:
         """Everything was lost for several probe timeouts (RFC 9002 section 7.6)."""

@@ -2,6 +2,7 @@
 import cython
 from jsp.recovery.acks cimport AckTracker
 from jsp.recovery.controller cimport AckSample, Controller
+from jsp.recovery.ecn cimport Ecn
 from jsp.recovery.pacer cimport Pacer
 from jsp.recovery.rate cimport DeliveryRate
 from jsp.recovery.reordering cimport Reordering
@@ -39,6 +40,7 @@ cdef class LossDetector:
     cdef double _sampled_at
     cdef public Controller controller
     cdef public double deadline
+    cdef public Ecn ecn
     cdef public bint handshake_done
     cdef public long long in_flight
     cdef public long long packets_lost
@@ -58,11 +60,15 @@ cdef class LossDetector:
     cpdef on_app_limited(self)
     @cython.locals(
         largest=cython.longlong, total=cython.longlong, fresh=cython.longlong, acked=list, newest=SentRun, run=SentRun,
-        held=cython.double, collapsed=cython.bint, sample=AckSample, controller=Controller,
+        held=cython.double, collapsed=cython.bint, further=cython.bint, sample=AckSample, controller=Controller,
     )
-    cpdef long long on_ack(self, PacketSpace space, list starts, list stops, double delay, double now) except? -1
+    cpdef long long on_ack(
+        self, PacketSpace space, list starts, list stops, double delay, double now, tuple marks=*
+    ) except? -1
     @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong, lost=list, run=SentRun, newest=SentRun, event=cython.bint)
     cpdef bint _detect_lost(self, PacketSpace space, double now, list starts=*, list stops=*) except? -1
+    @cython.locals(count=cython.longlong, run=SentRun)
+    cpdef _read_marks(self, list acked, tuple marks, double sent_time, double now)
     cpdef _find_late(self, list starts, list stops, double now)
     @cython.locals(deadline=cython.double, space=PacketSpace)
     cpdef update_deadline(self, double now, bint anti_deadlock, bint blocked)

@@ -16,6 +16,7 @@ from itertools import pairwise
 from jsp.errors import Code, ProtocolViolation
 from jsp.recovery.acks import NEVER, AckTracker
 from jsp.recovery.controller import AckSample, Controller
+from jsp.recovery.ecn import Ecn
 from jsp.recovery.pacer import Pacer
 from jsp.recovery.rate import DeliveryRate
 from jsp.recovery.reordering import Reordering
@@ -94,7 +95,7 @@ class LossDetector:
     """
 
     __slots__ = (
-        "_anti_deadlock", "_sample", "_sampled_at", "controller", "deadline", "handshake_done", "in_flight",
+        "_anti_deadlock", "_sample", "_sampled_at", "controller", "deadline", "ecn", "handshake_done", "in_flight",
         "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate", "reordering", "rtt",
         "spaces",
     )  # fmt: skip
@@ -105,6 +106,7 @@ class LossDetector:
         self.pacer = Pacer()
         self.rate = DeliveryRate()
         self.reordering = Reordering()
+        self.ecn = Ecn()
         self.spaces: list[PacketSpace] = []
         self.in_flight = 0
         self.pto_count = 0
@@ -154,8 +156,16 @@ class LossDetector:
 
     # --- acknowledgements ----------------------------------------------------------------------------------
 
-    def on_ack(self, space: PacketSpace, starts: list[int], stops: list[int], delay: float, now: float) -> int:
-        """An ACK for `space` arrived (ranges highest first). Returns the bytes newly acknowledged."""
+    def on_ack(
+        self,
+        space: PacketSpace,
+        starts: list[int],
+        stops: list[int],
+        delay: float,
+        now: float,
+        marks: tuple[int, int, int] | None = None,
+    ) -> int:
+        """An ACK for `space` arrived: ranges, highest first, and counts of ECN marks. Returns the bytes newly acked."""
         largest = stops[0] - 1
         if largest >= space.next_number:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "acknowledges a packet that was never sent")
@@ -163,7 +173,8 @@ class LossDetector:
             # SPEC 10.2: it acknowledges blindly, to make us send faster than it receives.
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "acknowledges a packet that was left out")
         acked = space.sent.take_acked(starts, stops)
-        if largest > space.largest_acked:
+        further = largest > space.largest_acked
+        if further:
             space.largest_acked = largest
         if self.reordering.waits() and not space.handshake:
             self._find_late(starts, stops, now)
@@ -184,6 +195,8 @@ class LossDetector:
         if not space.sticky_backoff:
             self.pto_count = 0
         collapsed = self._detect_lost(space, now, starts, stops)
+        if further and not space.handshake:
+            self._read_marks(acked, marks, newest.time, now)
         controller = self.controller
         total = fresh = 0
         for run in acked:
@@ -216,6 +229,8 @@ class LossDetector:
             self.packets_lost += run.count
             run.tell_lost()
             self.rate.lost += run.total
+            if run.marked:
+                self.ecn.on_lost(run.count)
             self.controller.on_lost(run, self.rate.lost - run.lost, now)
         space.in_flight -= total
         self.in_flight -= total
@@ -228,6 +243,18 @@ class LossDetector:
             return False
         self.controller.on_persistent_congestion()
         return True
+
+    def _read_marks(
+        self, acked: list[SentRun], marks: tuple[int, int, int] | None, sent_time: float, now: float
+    ) -> None:
+        """What an ACK that moves the largest number on says of ECN (RFC 9000 section 13.4.2)."""
+        count = 0
+        for run in acked:
+            if run.marked:
+                count += run.count
+        if (count or marks is not None) and self.ecn.on_ack(count, marks):
+            self.controller.on_mark(sent_time, now)
+            self.reordering.on_mark()
 
     def _find_late(self, starts: list[int], stops: list[int], now: float) -> None:
         """Whether what was taken for lost has arrived; without a loss the window is what it was before."""

@@ -9,6 +9,7 @@ cdef double _TIME_MAX
 cdef long long _CALM_EVENTS
 cdef long long _KEPT
 cdef double _KEPT_ROUND_TRIPS
+cdef long long _MARKED
 
 
 cdef class Reordering:
@@ -23,6 +24,7 @@ cdef class Reordering:
 
     @cython.locals(gone=list, run=SentRun)
     cpdef on_lost(self, list lost, bint event, double now, double rtt)
+    cpdef on_mark(self)
     cpdef bint waits(self) except? -1
     @cython.locals(late=list, run=SentRun, count=cython.longlong)
     cpdef bint on_ack(self, list starts, list stops, double now, double rtt) except? -1

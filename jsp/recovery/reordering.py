@@ -21,6 +21,7 @@ _CALM_EVENTS = CALM_EVENTS
 # What is remembered of the lost: so many runs, for so many round trips.
 _KEPT = 64
 _KEPT_ROUND_TRIPS = 3
+_MARKED = 1 << 60
 
 
 class Reordering:
@@ -64,6 +65,10 @@ class Reordering:
         if len(gone) > _KEPT:
             del gone[: len(gone) - _KEPT]
         self._until = now + _KEPT_ROUND_TRIPS * rtt
+
+    def on_mark(self) -> None:
+        """The present congestion event began with a congestion mark: no packet that arrives takes that back."""
+        self._missing = _MARKED
 
     def waits(self) -> bool:
         """Whether anything lost is remembered."""

@@ -18,6 +18,7 @@ cdef class SentRun:
     cdef public double first_sent
     cdef public long long in_flight
     cdef public long long lost
+    cdef public bint marked
     cdef public RangeOwner owner
     cdef public long long size
     cdef public long long start

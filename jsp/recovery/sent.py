@@ -55,12 +55,13 @@ class SentRun:
         owner, start, stop: what they carry a range of, or None.
         step: how much of the range each packet carries (the last one: the rest).
         tokens: what else they carry; none when `count` is above 1.
+        marked: whether they left with an ECN mark.
         app_limited, delivered, delivered_time, first_sent, in_flight, lost: what `DeliveryRate` remembers.
     """
 
     __slots__ = (
-        "app_limited", "count", "delivered", "delivered_time", "first", "first_sent", "in_flight", "lost", "owner",
-        "size", "start", "step", "stop", "time", "tokens", "total",
+        "app_limited", "count", "delivered", "delivered_time", "first", "first_sent", "in_flight", "lost", "marked",
+        "owner", "size", "start", "step", "stop", "time", "tokens", "total",
     )  # fmt: skip
 
     first: int
@@ -79,6 +80,7 @@ class SentRun:
     first_sent: float
     in_flight: int
     lost: int
+    marked: bool
 
     def carry(self, owner: RangeOwner, start: int, stop: int, step: int) -> None:
         """These packets carry `start <= offset < stop` of `owner`, `step` each."""
@@ -97,6 +99,7 @@ class SentRun:
         front.first_sent = self.first_sent
         front.in_flight = self.in_flight
         front.lost = self.lost
+        front.marked = self.marked
         if self.owner is not None:
             cut = self.start + self.step * count
             front.carry(self.owner, self.start, cut, self.step)
@@ -132,7 +135,7 @@ def make_run(first: int, count: int, size: int, total: int, time: float, tokens:
     run.owner = None
     run.start = run.stop = run.step = 0
     run.tokens = tokens
-    run.app_limited = False
+    run.app_limited = run.marked = False
     run.delivered = run.in_flight = run.lost = 0
     run.delivered_time = run.first_sent = time
     return run

@@ -3,6 +3,7 @@ import cython
 from jsp.wire.buffer cimport Reader, Writer
 
 cdef long long _ACK
+cdef long long _ACK_ECN
 cdef double _DELAY_UNIT
 cdef long long _RANGES_MAX
 cdef long long _OFF
@@ -25,6 +26,7 @@ cpdef Ack parse_ack(Reader r, bint with_ecn)
 cpdef long long push_ack(
     Writer w, long long path_id, double delay, list starts, list stops, long long low=*
 ) except? -1
+cpdef push_marks(Writer w, long long ack_at, long long ect0, long long ect1, long long ce)
 cpdef tuple parse_reset(Reader r)
 cpdef tuple parse_two(Reader r)
 @cython.locals(offset=cython.longlong, size=cython.longlong, start=cython.longlong)

@@ -85,6 +85,7 @@ CHALLENGE_SIZE = 8
 ACK_DELAY_UNIT = 8e-6
 
 _ACK = ACK
+_ACK_ECN = ACK_ECN
 _RANGES_MAX = ACK_RANGES_MAX
 _DELAY_UNIT = ACK_DELAY_UNIT
 
@@ -162,6 +163,14 @@ def push_ack(w: Writer, path_id: int, delay: float, starts: list[int], stops: li
         start = starts[j]
         w.push_varint(stop - 1 - start)
     return fits + 1
+
+
+def push_marks(w: Writer, ack_at: int, ect0: int, ect1: int, ce: int) -> None:
+    """Make the ACK that begins at `ack_at`, the last thing written, one with ECN counts."""
+    w.buffer[ack_at] = _ACK_ECN
+    w.push_varint(ect0)
+    w.push_varint(ect1)
+    w.push_varint(ce)
 
 
 # RESET: stream id, error code, final size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack, closing
 
@@ -135,3 +136,23 @@ def test_address_that_cannot_be_bound_is_named() -> None:
 def test_reachable_host() -> None:
     assert reachable_host("192.0.2.7") == "192.0.2.7"
     assert reachable_host("0.0.0.0") not in ("", "0.0.0.0")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ECN fields are read and written on Linux only")
+@pytest.mark.parametrize(
+    ("bind", "family", "target"),
+    [("127.0.0.1", AF_INET, ""), ("::1", AF_INET6, ""), ("::", AF_INET6, "::ffff:127.0.0.1"), ("::", AF_INET6, "::1")],
+)
+def test_ecn_fields_go_with_their_datagrams(bind: str, family: int, target: str) -> None:
+    with ExitStack() as stack:
+        sender, receiver = [stack.enter_context(closing(UdpSocket((bind, 0), family))) for _ in range(2)]
+        remote = (target or bind, *receiver.address[1:])
+        slots = PacketBuffer()
+        for ecn, size in ((2, 300), (0, 300), (3, 900), (1, 300)):
+            assert sender.send(Transmit(remote, bytes(size), 300, None, ecn))
+            time.sleep(0.01)
+            count = 0
+            while (received := receiver.receive(slots)) is not None:
+                assert received.ecn == ecn
+                count += received.size
+            assert count == size

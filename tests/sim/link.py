@@ -32,6 +32,12 @@ class LinkSpec:
     "Bytes that wait for `rate`; more are dropped."
     mtu: int = 65_535
     "Larger datagrams vanish."
+    mark: int | None = None
+    "Bytes of queue from which on datagrams that bear it get a congestion mark."
+    bleach: bool = False
+    "ECN fields are cleared."
+    ecn_blackhole: bool = False
+    "Datagrams with an ECN field vanish."
 
 
 class Link:
@@ -84,6 +90,17 @@ class Link:
                 at = self._last_arrival = max(at, self._last_arrival)
             damaged = self._damage(data)
             self._schedule(at, lambda d=damaged: deliver(d))
+
+    def mark(self, now: float, ecn: int) -> int:
+        """The ECN field with which a datagram arrives that is sent at `now` with `ecn`; -1: not at all."""
+        spec = self.spec
+        if ecn and spec.ecn_blackhole:
+            return -1
+        if spec.bleach:
+            return 0
+        if ecn and spec.mark is not None and spec.rate is not None:
+            return 3 if (self._free_at - now) * spec.rate > spec.mark else ecn
+        return ecn
 
     def _is_lost(self, index: int, size: int) -> bool:
         spec, rng = self.spec, self._rng

@@ -101,6 +101,8 @@ class Node:
         self._owned: set[ConnectionCore] = set()
         self._armed: dict[ConnectionCore, float] = {}
         self._overdue = 0
+        # The ECN field of what is being sent.
+        self._ecn = 0
         world.nodes[address] = self
 
     # --- network -------------------------------------------------------------------------------------------
@@ -115,20 +117,22 @@ class Node:
         link = self.links.get(remote) or self.default_link
         assert link is not None
         source = self.alias
+        seen = link.mark(self.world.now, self._ecn)
 
         def arrive(payload: bytes) -> None:
             node = self.world.nodes.get(remote)
             if node is not None:
-                node.receive(payload, source)
+                node.receive(payload, source, ecn=seen)
 
-        link.send(self.world.now, data, arrive)
+        if seen >= 0:
+            link.send(self.world.now, data, arrive)
 
-    def receive(self, data: bytes, source: Address, segment: int = 0) -> None:
+    def receive(self, data: bytes, source: Address, segment: int = 0, ecn: int = 0) -> None:
         """A datagram arrives, or a batch of them that are `segment` bytes long (the last one maybe shorter)."""
         if not data:
             return
         self._slots.data[: len(data)] = data
-        received = Received(len(data), segment or len(data), source)
+        received = Received(len(data), segment or len(data), source, None, ecn)
         now = self.world.now
         touched = self.core.handle_datagram(now, 1e9 + now, self._slots, received)
         while self.core.accepted:
@@ -191,8 +195,10 @@ class Node:
             check_window(connection, before)
             data = bytes(transmit.data)
             assert len(data) <= 65_507
+            self._ecn = transmit.ecn
             for i in range(0, len(data), transmit.segment_size):
                 self._send(data[i : i + transmit.segment_size], transmit.remote)
+            self._ecn = 0
 
     def _arm(self, connection: ConnectionCore) -> None:
         at = connection.poll_timeout()
