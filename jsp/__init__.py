@@ -8,7 +8,7 @@ ten lines; docs/ has the rest.
 from typing import TYPE_CHECKING
 
 from jsp import compiled as compiled  # first: it decides which modules the next lines find
-from jsp.config import Config
+from jsp.config import Compression, Config
 from jsp.crypto.identity import Identity, PeerId
 from jsp.engine.message import Message
 from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
@@ -69,6 +69,7 @@ __all__ = [
     "AckSample",
     "Address",
     "AddressError",
+    "Compression",
     "Config",
     "ConnectFailed",
     "ConnectRefused",

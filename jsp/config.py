@@ -6,7 +6,8 @@ Sizes are bytes, times are seconds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from jsp.errors import LocalError
@@ -17,6 +18,31 @@ MIB = 1 << 20
 CIPHERS = ("chacha20-poly1305", "aes-256-gcm")
 GROUPS = ("x25519mlkem768", "x25519mlkem1024", "x25519mlkem512", "x25519")
 CONGESTION = ("newreno", "cubic", "bbr", "ledbat")
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """zstd (RFC 8878), in effect where both ends have it, and then for those streams (`stream.compress`) and messages
+    (`send(..., compress=True)`) that ask for it.
+
+    Encryption hides what was sent, not how much. How well a secret compresses together with what an attacker chose
+    tells about the secret: who sees the lengths of many tries finds it out byte by byte (CRIME, BREACH). So never
+    compress in one stream or message what is secret and what others can choose. Messages are compressed each by
+    itself, and streams each by itself. A dictionary counts as something that is in all of them.
+    """
+
+    level: int = 3
+    "1 (fast) to 12 (small): milliseconds for a megabyte, in which nobody else has a turn."
+    dictionary: bytes = b""
+    "As `zstandard.train_dictionary` makes it; used when the peer has the same. Small messages gain most by one."
+    offer: bytes = field(init=False, repr=False, compare=False, default=b"")
+    "What the transport parameter says: bit 0 for zstd, then 8 bytes of the dictionary's SHA-256."
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.level <= 12:
+            raise LocalError("Compression.level: 1 to 12")
+        digest = sha256(self.dictionary).digest()[:8] if self.dictionary else b""
+        object.__setattr__(self, "offer", b"\x01" + digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +78,8 @@ class Config:
     best_effort_queue: int = 4 * MIB
     """Best-effort messages kept for an application that is slow to read them; newer ones are dropped and counted. As
     much, but at least `max_message`, for those that are not whole yet."""
+    compression: Compression | None = None
+    "What to decompress, and how to compress what asks for it. None: nothing is."
     idle_timeout: float | None = 30.0
     "Silence after which a connection is given up (the smaller of both ends' values counts). None: never."
     keep_alive: float | None = None
@@ -94,7 +122,7 @@ class Config:
         _check(16 * KIB <= self.stream_window <= self.stream_window_max, "stream_window: 16 KiB to stream_window_max")
         _check(self.memory_limit >= self.receive_window, "memory_limit: at least receive_window")
         # A message that could not be held whole would never be read, and its credit never come back.
-        _check(self.max_message <= self.receive_window - 64, "max_message: at most receive_window less 64 bytes")
+        _check(self.message_limit <= self.receive_window - 64, "max_message: at most receive_window less 64 bytes")
         _check(self.max_message > 0, "max_message: above 0")
         _check(self.send_buffer > 0, "send_buffer: above 0")
         _check(0 <= self.max_streams <= 1 << 20, "max_streams: 0 to 1,048,576")
@@ -109,6 +137,11 @@ class Config:
             bool(self.protocols) and all(p.isascii() and 1 <= len(p) <= 64 for p in self.protocols),
             "protocols: ASCII names of 1 to 64 characters",
         )
+
+    @property
+    def message_limit(self) -> int:
+        """The largest message as it is sent: where compression is possible, with a byte that says how it is coded."""
+        return self.max_message + (self.compression is not None)
 
 
 def _check(holds: object, message: str) -> None:

@@ -37,6 +37,7 @@ class Code(IntEnum):
     EXCESSIVE_LOAD = 0x12
     IDLE = 0x13
     BUSY = 0x14
+    CODING = 0x15
     # Handshake failures. Until the peer has proven who it is, few are sent (spec section 5.10).
     VERSION = 0x20
     DECODE = 0x21

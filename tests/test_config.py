@@ -52,6 +52,23 @@ def test_what_may_be_left_out(field: str) -> None:
     assert getattr(jsp.Config(**{field: None}), field) is None  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("level", [0, 13])
+def test_bad_level_of_compression_is_named(level: int) -> None:
+    with pytest.raises(jsp.LocalError, match="level"):
+        jsp.Compression(level=level)
+
+
+def test_compression_offers_its_dictionary_by_a_hash_and_takes_a_byte_of_each_message() -> None:
+    assert jsp.Compression().offer == b"\x01"
+    assert len(jsp.Compression(dictionary=b"x").offer) == 9
+    assert jsp.Compression(dictionary=b"x").offer != jsp.Compression(dictionary=b"y").offer
+    config = jsp.Config(max_message=1000)
+    assert config.message_limit == 1000
+    assert dataclasses.replace(config, compression=jsp.Compression()).message_limit == 1001
+    with pytest.raises(jsp.LocalError, match="max_message"):
+        jsp.Config(receive_window=1 << 20, max_message=(1 << 20) - 64, compression=jsp.Compression())
+
+
 def test_configuration_is_frozen_and_can_be_varied() -> None:
     config = jsp.Config()
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -52,6 +52,7 @@ cdef class ConnectionCore:
     cdef public bytes original_dcid
     cdef public dict paths
     cdef public long long peer_cid_limit
+    cdef public bytes peer_compression
     cdef public object peer_id
     cdef public object protocol
     cdef public Reader reader

@@ -70,7 +70,7 @@ class ConnectionCore:
         "_control_tokens", "_deadlines_stand", "_host", "cid_size", "config", "confirmed", "control", "counters",
         "credit", "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard",
         "last_sent", "lifecycle", "message_frame", "negotiated", "original_dcid", "paths",
-        "peer_cid_limit", "peer_id", "protocol", "reader", "recv_messages", "scheduler", "scid",
+        "peer_cid_limit", "peer_compression", "peer_id", "protocol", "reader", "recv_messages", "scheduler", "scid",
         "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "window",
         "__weakref__",
     )  # fmt: skip
@@ -114,6 +114,7 @@ class ConnectionCore:
         self.server_name = ""
         self.negotiated: dict[str, str] = {}
         self.peer_cid_limit = 2
+        self.peer_compression = b""
         self.idle_timeout = NEVER
         self.last_heard = now
         self.last_sent = now
@@ -161,10 +162,11 @@ class ConnectionCore:
             max_datagram_size=65_507,
             cid_limit=4,
             max_ack_delay_ms=max(1, round(c.max_ack_delay * 1000)),
-            max_message=c.max_message,
+            max_message=c.message_limit,
             initial_scid=self.scid,
             original_dcid=self.original_dcid if self.server else b"",
             reset_token=reset_token if self.server else b"",
+            compression=c.compression.offer if c.compression is not None else b"",
         )
 
     # --- the five verbs ------------------------------------------------------------------------------------

@@ -134,6 +134,7 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     conn.streams.on_params(params.max_streams_bidi, params.max_streams_uni, params.max_stream_data)
     conn.send_messages.max_message = params.max_message
     conn.peer_cid_limit = params.cid_limit
+    conn.peer_compression = params.compression
     path = conn.paths[0]
     path.recovery.peer_max_ack_delay = params.max_ack_delay_ms / 1000
     wanted = conn.config.max_datagram_size or DEFAULT_DATAGRAM_SIZE

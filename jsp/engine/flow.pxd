@@ -38,7 +38,10 @@ cdef class Memory:
 
 cdef class ConnectionWindow(ReceiveWindow):
     cdef Memory _memory
+    cdef public long long kept
 
+    cpdef bint may_keep(self, long long size) except? -1
+    cpdef keep(self, long long change)
     cpdef on_received(self, long long size)
     cpdef bint on_read(self, long long size) except? -1
     cpdef release(self)

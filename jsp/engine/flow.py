@@ -144,21 +144,38 @@ class ConnectionWindow(ReceiveWindow):
 
     Above its limit a connection may hold its share of it and no more: whoever fills the memory ends, and not who
     comes when it is full. So no more than twice the limit is ever held.
+
+    Attributes:
+        kept: bytes held that no credit was given for: best-effort messages.
     """
 
-    __slots__ = ("_memory",)
+    __slots__ = ("_memory", "kept")
 
     def __init__(self, window: int, memory: Memory) -> None:
         super().__init__(window, window)
         self._memory: Memory | None = memory
+        self.kept = 0
         memory.sharers += 1
+
+    def may_keep(self, size: int) -> bool:
+        """Whether there is memory for `size` bytes that no credit was given for."""
+        memory = self._memory
+        if memory is None or memory.held + size <= memory.limit:
+            return True
+        return (self.held() + self.kept + size) * memory.sharers <= memory.limit
+
+    def keep(self, change: int) -> None:
+        """`change` more of such bytes are held."""
+        self.kept += change
+        if self._memory is not None:
+            self._memory.held += change
 
     def on_received(self, size: int) -> None:
         ReceiveWindow.on_received(self, size)
         memory = self._memory
         if memory is not None:
             memory.held += size
-            if memory.held > memory.limit and self.held() * memory.sharers > memory.limit:
+            if memory.held > memory.limit and (self.held() + self.kept) * memory.sharers > memory.limit:
                 raise ProtocolViolation(Code.EXCESSIVE_LOAD, "more unread data than this endpoint has room for")
 
     def on_read(self, size: int) -> bool:
@@ -170,5 +187,5 @@ class ConnectionWindow(ReceiveWindow):
         """The connection is over: what it still holds is its owner's affair. Harmless when it was called before."""
         memory, self._memory = self._memory, None
         if memory is not None:
-            memory.held -= self.held()
+            memory.held -= self.held() + self.kept
             memory.sharers -= 1

@@ -1,7 +1,7 @@
 # C types of recv_messages.py.
 import cython
 cimport jsp.wire.memory as memory
-from jsp.engine.flow cimport ReceiveWindow
+from jsp.engine.flow cimport ConnectionWindow
 from jsp.engine.message cimport Message
 from jsp.wire.frames cimport MessageFrame
 from jsp.wire.ranges cimport RangeSet
@@ -33,7 +33,7 @@ cdef class PlaceSet:
 cdef class RecvMessages:
     cdef readonly PlaceSet _abandoned
     cdef readonly dict _best_effort
-    cdef long long _best_effort_bytes
+    cdef readonly long long _best_effort_bytes
     cdef long long _best_effort_order
     cdef RangeSet _delivered
     cdef long long _max_message
@@ -42,7 +42,7 @@ cdef class RecvMessages:
     cdef long long _partial_limit
     cdef long long _queue_limit
     cdef dict _waiting
-    cdef ReceiveWindow _window
+    cdef ConnectionWindow _window
     cdef public long long dropped
     cdef public dict partial
     cdef public object ready
@@ -61,6 +61,7 @@ cdef class RecvMessages:
     cpdef _on_best_effort(self, MessageFrame frame, bytearray data, long long total, double now)
     cpdef _give_up_old(self, double now)
     cpdef _forget_best_effort(self, long long message_id)
+    @cython.locals(cost=cython.longlong, late=cython.bint, full=cython.bint)
     cpdef _deliver_best_effort(self, MessageFrame frame, bytes content)
     cpdef _make_ready(self, Message message, long long cost)
     @cython.locals(cost=cython.longlong, message=Message)

@@ -13,7 +13,7 @@ from collections import deque
 
 import jsp.wire.memory as memory
 from jsp.config import LIMITS, Config
-from jsp.engine.flow import ReceiveWindow
+from jsp.engine.flow import ConnectionWindow
 from jsp.engine.message import Message
 from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
 from jsp.errors import Code, ProtocolViolation
@@ -98,11 +98,11 @@ class RecvMessages:
         "ready", "signalled",
     )  # fmt: skip
 
-    def __init__(self, config: Config, window: ReceiveWindow) -> None:
-        self._max_message = config.max_message
+    def __init__(self, config: Config, window: ConnectionWindow) -> None:
+        self._max_message = config.message_limit
         self._queue_limit = config.best_effort_queue
         # One of any size that is allowed must have room.
-        self._partial_limit = max(config.best_effort_queue, config.max_message)
+        self._partial_limit = max(config.best_effort_queue, config.message_limit)
         self._partial_bytes = 0
         self._window = window
         self.partial: dict[int, InMessage] = {}
@@ -237,15 +237,20 @@ class RecvMessages:
             self._forget_best_effort(oldest)
             if oldest == frame.id:
                 return
+        if more > 0 and not self._window.may_keep(more):
+            self._forget_best_effort(frame.id)
+            return
         gaps = len(partial.got)
         held = len(partial.data)
         partial.add(frame, data)
         self._window.on_fragments(len(partial.got) - gaps)
         self._partial_bytes += len(partial.data) - held
+        self._window.keep(len(partial.data) - held)
         if partial.got.covers(0, total):
             self._window.on_fragments(-len(partial.got))
             del self._best_effort[frame.id]
             self._partial_bytes -= len(partial.data)
+            self._window.keep(-len(partial.data))
             self._deliver_best_effort(frame, bytes(partial.data))
 
     def _give_up_old(self, now: float) -> None:
@@ -259,18 +264,21 @@ class RecvMessages:
         partial = self._best_effort.pop(message_id)
         self._window.on_fragments(-len(partial.got))
         self._partial_bytes -= len(partial.data)
+        self._window.keep(-len(partial.data))
         self.dropped += 1
 
     def _deliver_best_effort(self, frame: MessageFrame, content: bytes) -> None:
         cost = len(content) + _OVERHEAD
         late = 0 <= frame.order <= self._best_effort_order
         # The first may be larger than the queue.
-        if late or (self._best_effort_bytes and self._best_effort_bytes + cost > self._queue_limit):
+        full = self._best_effort_bytes and self._best_effort_bytes + cost > self._queue_limit
+        if late or full or not self._window.may_keep(cost):
             self.dropped += 1
             return
         if frame.order >= 0:
             self._best_effort_order = frame.order
         self._best_effort_bytes += cost
+        self._window.keep(cost)
         self._make_ready(Message(content, BEST_EFFORT, frame.order >= 0), -cost)
 
     def _make_ready(self, message: Message, cost: int) -> None:
@@ -290,6 +298,7 @@ class RecvMessages:
             self.signalled = False
         if cost < 0:
             self._best_effort_bytes += cost
+            self._window.keep(cost)
         else:
             self._window.on_read(cost)
         return message

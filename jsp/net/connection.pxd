@@ -17,11 +17,13 @@ cdef long long _URGENCIES
 cdef class Connection:
     cdef bint _asked
     cdef bint _closing
+    cdef object _coding
     cdef Signal _ended
     cdef readonly Endpoint _endpoint
     cdef bint _forgotten
     cdef object _hub
     cdef list _incoming
+    cdef bint _may_code
     cdef Signal _message_arrived
     cdef Signal _message_room
     cdef Signal _opened
@@ -44,7 +46,7 @@ cdef class Connection:
     cdef object __weakref__
 
     @cython.locals(core=ConnectionCore, message=OutMessage, now=cython.double)
-    cpdef send(self, data, mode=*, bint ordered=*, timeout=*, long long priority=*, key=*)
+    cpdef send(self, data, mode=*, bint ordered=*, timeout=*, long long priority=*, key=*, bint compress=*)
     cpdef take_message(self)
     cpdef changed(self)
     cpdef resume(self, waiter)

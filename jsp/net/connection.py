@@ -16,6 +16,7 @@ import jsp.net.clock as clock
 import jsp.net.dispatching as dispatching
 import jsp.net.here as here
 import jsp.net.receipt as receipts
+from jsp.coding.zstd import Coding, agree
 from jsp.crypto.credentials import Presented
 from jsp.crypto.identity import PeerId
 from jsp.crypto.provider import chosen
@@ -25,6 +26,7 @@ from jsp.engine.message import Message
 from jsp.engine.modes import RELIABLE, Mode
 from jsp.engine.scheduler import DEFAULT_URGENCY, URGENCIES
 from jsp.engine.states import Moved, State
+from jsp.engine.streams import Stream as InnerStream
 from jsp.engine.timers import NEVER
 from jsp.errors import (
     Code,
@@ -35,7 +37,7 @@ from jsp.errors import (
     Timeout,
     WrongHub,
 )
-from jsp.net import pings
+from jsp.net import coded, pings
 from jsp.net.outcome import closed_error
 from jsp.net.receipt import Receipt
 from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, snapshot
@@ -59,10 +61,10 @@ class Connection:
     """
 
     __slots__ = (
-        "_asked", "_closing", "_ended", "_endpoint", "_forgotten", "_hub", "_incoming", "_message_arrived",
-        "_message_room", "_opened", "_pings", "_refusal", "_stream_arrived", "_streams", "_streams_available",
-        "_thread", "armed_for", "core", "on_closed", "on_connected", "on_messages", "on_presented", "on_stream",
-        "on_untaken", "owns_endpoint", "timer", "__weakref__",
+        "_asked", "_closing", "_coding", "_ended", "_endpoint", "_forgotten", "_hub", "_incoming", "_may_code",
+        "_message_arrived", "_message_room", "_opened", "_pings", "_refusal", "_stream_arrived", "_streams",
+        "_streams_available", "_thread", "armed_for", "core", "on_closed", "on_connected", "on_messages",
+        "on_presented", "on_stream", "on_untaken", "owns_endpoint", "timer", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, core: ConnectionCore, endpoint: Endpoint) -> None:
@@ -89,6 +91,8 @@ class Connection:
         self._opened = Signal()
         self._pings: pings.Waiters = {}
         self._asked = self._closing = self._forgotten = False
+        self._may_code = core.config.compression is not None
+        self._coding: Coding | None = None
         self._refusal = ""
 
     def __repr__(self) -> str:
@@ -114,9 +118,11 @@ class Connection:
 
     @property
     def negotiated(self) -> dict[str, Any]:
-        """What the handshake settled: "kem", "cipher", "signature", "protocol", "resumed", "early_data"; and, which
-        is nobody's business but ours, what seals the packets here: "provider"."""
-        return {**self.core.negotiated, "resumed": False, "early_data": False, "provider": chosen().name}
+        """What the handshake settled: "kem", "cipher", "signature", "protocol", "compression", "resumed",
+        "early_data"; and, which is nobody's business but ours, what seals the packets here: "provider"."""
+        compression = None if self.coding() is None else "zstd"
+        settled = {"compression": compression, "resumed": False, "early_data": False}
+        return {**self.core.negotiated, **settled, "provider": chosen().name}
 
     @property
     def remote_address(self) -> tuple[Any, ...]:
@@ -163,7 +169,7 @@ class Connection:
             self._check_usable()
             inner = self.core.open_stream(unidirectional)
             if inner is not None:
-                stream = self._streams[inner.id] = Stream(self, inner)
+                stream = self._streams[inner.id] = self.make_stream(inner)
                 self.changed()
                 return stream
             self.changed()
@@ -191,6 +197,7 @@ class Connection:
         timeout: float | None = None,
         priority: int = DEFAULT_URGENCY,
         key: Hashable | None = None,
+        compress: bool = False,
     ) -> Receipt:
         """Send a message: it arrives whole or not at all. Waits while the queue is full.
 
@@ -204,6 +211,7 @@ class Connection:
                 as the most urgent of those that wait.
             key: only the latest message of those with an equal key matters: it replaces an older one that still
                 waits, in its place, and one that is under way is not sent again. Never on the wire.
+            compress: if both ends have a `Config.compression` (whose docstring says when not to) and it gets smaller.
 
         Returns a receipt, which tells what became of the message.
         """
@@ -211,6 +219,8 @@ class Connection:
             raise LocalError("priority: 0 (first) to 7 (last)")
         content = data if type(data) is bytes else bytes(data)
         self._check_usable()
+        if compress or self._may_code:
+            content = coded.outgoing(self, content, compress)
         core = self.core
         deadline = None
         # Only what may run out of time asks what time it is.
@@ -245,6 +255,8 @@ class Connection:
         message = self.core.recv_messages.read()
         if message is not None:
             self.changed_if_due()
+            if self._may_code:
+                return coded.incoming(self, message)
         return message
 
     def drop_untaken(self) -> bool:
@@ -338,6 +350,22 @@ class Connection:
         """The application has let go of `stream`."""
         self._streams.pop(stream.id, None)
         self.core.streams.release(stream.inner)
+
+    def make_stream(self, inner: InnerStream) -> Stream:
+        """What applications get for a stream of the engine."""
+        coding = self.coding() if self._may_code else None
+        return Stream(self, inner) if coding is None else coded.CodedStream(self, inner, coding)
+
+    def coding(self) -> Coding | None:
+        """How compressed data is coded, if the handshake settled that there may be some."""
+        if self._coding is None and self._may_code:
+            self._coding = agree(self.core.config.compression, self.core.peer_compression)
+        return self._coding
+
+    def fail(self, violation: ProtocolViolation) -> None:
+        """The peer broke a rule."""
+        self.core.fail(clock.now(), violation)
+        self._after_verdict()
 
     # --- waiting -------------------------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from jsp.engine.events import (
 )
 from jsp.engine.traffic import Event, StreamReadable, StreamWritable
 from jsp.net import pings
-from jsp.net.stream import Stream
 
 if TYPE_CHECKING:
     from jsp.net.connection import Connection
@@ -77,7 +76,7 @@ def _on_stream_opened(shell: Connection, stream_id: int) -> None:
     inner = shell.core.streams.streams.get(stream_id)
     if inner is None:
         return
-    stream = shell._streams[stream_id] = Stream(shell, inner)
+    stream = shell._streams[stream_id] = shell.make_stream(inner)
     if shell.on_stream is not None:
         shell.on_stream(shell, stream)
     else:

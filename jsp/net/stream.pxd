@@ -33,7 +33,9 @@ cdef class Stream:
     @cython.locals(recv=RecvStream)
     cpdef bint has_news(self) except? -1
     @cython.locals(recv=RecvStream, connection=Connection, size=cython.longlong)
-    cpdef long long _wait_readable(self) except? -1
+    cpdef long long _wait_readable(self, deadline=*) except? -1
+    cpdef bytes _take(self, long long limit)
+    cpdef long long _take_into(self, view) except? -1
     cpdef _wait(self, Signal signal, deadline, what)
     cpdef send(self, data, long long flags=*)
     cpdef write_some(self, view)

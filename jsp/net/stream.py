@@ -120,6 +120,18 @@ class Stream:
         if self.inner.send is not None:
             self._connection.core.set_incremental(self.inner, incremental)
 
+    @property
+    def compress(self) -> bool:
+        """Whether what this side writes is compressed: False unless set before the first byte is written, and then in
+        effect where both ends have a `Config.compression` (whose docstring says when not to). What each call writes
+        can be read when it has arrived. Data that does not get smaller is sent as it is."""
+        return False
+
+    @compress.setter
+    def compress(self, compress: bool) -> None:
+        if compress and self._connection.core.config.compression is None:
+            raise LocalError("compress: both ends need a Config with compression")
+
     # --- reading -------------------------------------------------------------------------------------------
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
@@ -132,7 +144,7 @@ class Stream:
             raise LocalError("recv: a size below 0")
         if not bufsize or self._wait_readable() == 0:
             return b""
-        data = self._connection.core.read(self.inner, bufsize)
+        data = self._take(bufsize)
         self._connection.changed_if_due()
         return data
 
@@ -154,23 +166,29 @@ class Stream:
         """`recv_into` for files made by `makefile`, which outlive `close`."""
         if not len(view) or self._wait_readable() == 0:
             return 0
-        size = self._connection.core.read_into(self.inner, view)
+        size = self._take_into(view)
         self._connection.changed_if_due()
         return size
+
+    def _take(self, limit: int) -> bytes:
+        return self._connection.core.read(self.inner, limit)
+
+    def _take_into(self, view: memoryview) -> int:
+        return self._connection.core.read_into(self.inner, view)
 
     def has_news(self) -> bool:
         """Whether `recv` would not wait: there are bytes, it is the end, or the connection's."""
         recv = self.inner.recv
         return recv is None or recv.readable() > 0 or recv.reset_code >= 0 or recv.at_end() or self._connection.closed
 
-    def _wait_readable(self) -> int:
-        """How many bytes can be read, waiting for the first; 0 at the end of the stream."""
+    def _wait_readable(self, deadline: float | None = None) -> int:
+        """How many bytes can be read, waiting for the first (till `deadline`, if the call has one); 0 at the end of
+        the stream."""
         connection = self._connection
         connection.check_hub()
         recv = self.inner.recv
         if recv is None:
             raise StreamStopped(f"stream {self.id} is for writing only")
-        deadline = None
         while True:
             if self._released:
                 raise StreamClosed("the stream is closed")

@@ -67,3 +67,5 @@ class TransportParams:
     "Server only: the client's first destination connection id; must match."
     reset_token: bytes = b""
     "Server only: stateless reset token of `initial_scid`."
+    compression: bytes = b""
+    "What this side decompresses (spec section 8.7); empty: nothing."

@@ -32,6 +32,7 @@ _LAYOUT = {
     "initial_scid": (0x10, 0),
     "original_dcid": (0x11, 0),
     "reset_token": (0x12, 0),
+    "compression": (0x8001, 0),
 }
 _DEFAULTS = {f.name: f.default for f in fields(TransportParams)}
 _KNOWN = {kind: (name, size) for name, (kind, size) in _LAYOUT.items()}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jsp.config import KIB, LIMITS, Config
 from jsp.engine.flow import ConnectionWindow, Memory, ReceiveWindow, SendCredit
+from jsp.engine.modes import BEST_EFFORT
 from jsp.errors import Code, ProtocolViolation
 from tests.profiles import examples
 from tests.sim.world import World, confirmed_peer, connected
@@ -251,3 +252,29 @@ def test_a_server_closes_who_fills_its_memory_and_no_other() -> None:
     assert [peer.is_closed() for peer in peers] == [False, False, True]
     assert peers[2].lifecycle.closed.code == Code.EXCESSIVE_LOAD
     assert (server.core.memory.held, server.core.memory.sharers) == (256 * KIB, 2)
+
+
+def test_best_effort_messages_count_for_the_memory_and_are_dropped_when_there_is_none() -> None:
+    world = World()
+    config = Config(
+        receive_window=128 * KIB, stream_window=64 * KIB, max_message=60_000, memory_limit=128 * KIB,
+        best_effort_queue=1024 * KIB,
+    )  # fmt: skip
+    client, server, c, s = connected(world, server_config=config)
+    other = client.connect()
+    confirmed_peer(world, other, server)
+    for _ in range(20):
+        c.send_message(world.now, bytes(1000), BEST_EFFORT, False)
+        c.send_message(world.now, bytes(20_000), BEST_EFFORT, False)
+        client.flush(c)
+        world.run_for(0.5)
+        assert server.core.memory.held == s.window.kept <= 150 * KIB
+    assert s.recv_messages.dropped > 20
+    while s.recv_messages.read() is not None:
+        pass
+    world.run_for(LIMITS.best_effort_lifetime)
+    c.send_message(world.now, bytes(20_000), BEST_EFFORT, False)
+    client.flush(c)
+    world.run_for(0.5)
+    assert s.recv_messages.read().data == bytes(20_000)
+    assert server.core.memory.held == s.window.kept == 0

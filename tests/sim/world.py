@@ -250,6 +250,8 @@ def check_invariants(connection: ConnectionCore) -> None:
             assert stream.recv.window.received <= stream.recv.window.limit
     assert connection.window.received <= connection.window.limit
     assert connection.window.held() <= connection.config.receive_window
+    messages = connection.recv_messages
+    assert connection.window.kept == messages._partial_bytes + messages._best_effort_bytes
     for path in connection.paths.values():
         total = 0
         for space in path.recovery.spaces:

@@ -27,6 +27,7 @@ CASES: list[tuple[TransportParams, str]] = [
     (TransportParams(max_message=BIG), "0009" + "0008" + "3fffffffffffffff"),
     (TransportParams(max_datagram_size=65507, cid_limit=8), "0006" + "0004" + "0000ffe3" + "0007" + "0001" + "08"),
     (TransportParams(max_ack_delay_ms=0), "0008" + "0002" + "0000"),
+    (TransportParams(compression=b"\x01"), "8001" + "0001" + "01"),
     (TransportParams(initial_scid=b"abcd"), "0010" + "0004" + "61626364"),
     (
         TransportParams(original_dcid=b"12345678", reset_token=bytes(range(16))),
