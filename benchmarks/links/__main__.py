@@ -38,16 +38,15 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _measure(name: str, who: Contestant, beside: Contestant, seconds: float, seed: int) -> figures.Samples:
-    """What `who` does alone, and where the link is shared with two of its kind and with `beside`."""
+def _measure(samples: figures.Samples, name: str, who: Contestant, seconds: float, seed: int) -> None:
+    """Add what `who` does alone to `samples`, and where the link is shared, with two of its kind and with CUBIC."""
     link, seconds = LINKS[name], max(seconds, SECONDS.get(name, 0))
-    samples = {"alone": figures.alone(run(link, [(who, 0)], seconds, seed))}
+    samples["alone"] = figures.alone(run(link, [(who, 0)], seconds, seed))
     if name in SHARED:
         three = run(link, [(who, i * _STAGGER) for i in range(3)], seconds + 2 * _STAGGER, seed)
         samples["three"] = figures.together(three, 2 * _STAGGER + seconds / 3)
-        two = run(link, [(who, 0), (beside, 0)], seconds, seed)
+        two = run(link, [(who, 0), (CONTESTANTS[CUBIC], 0)], seconds, seed)
         samples["beside cubic"] = figures.together(two, seconds / 3)
-    return samples
 
 
 def main() -> None:
@@ -65,12 +64,11 @@ def main() -> None:
         for link in links:
             for name in names:
                 show_progress(f"round {number + 1}/{args.rounds}: {LINKS[link].title}, {CONTESTANTS[name].label}")
+                made: figures.Samples = {}
+                samples[link][name].append(made)
                 try:
-                    seed = args.seed + number
-                    made = _measure(link, CONTESTANTS[name], CONTESTANTS[CUBIC], args.seconds, seed)
-                    samples[link][name].append(made)
+                    _measure(made, link, CONTESTANTS[name], args.seconds, args.seed + number)
                 except ContestantError as failure:
-                    samples[link][name].append({})
                     left_out[f"{CONTESTANTS[name].label}, {LINKS[link].title}, round {number + 1}"] = str(failure)
     show_progress("")
     result = {

@@ -14,6 +14,9 @@ from collections import defaultdict
 # Seconds of one of the periods that arrivals are counted in.
 PERIOD = 0.1
 
+# Seconds that receivers stay after the end, so that no sender finds them gone.
+LINGER = 0.5
+
 HOST = "10.77.0.2"
 BLOCK = bytes(1 << 16)
 DATAGRAM = 1452
@@ -39,7 +42,7 @@ def main() -> None:
     print("ready", flush=True)
     begin, end = (float(word) for word in sys.stdin.readline().split())
     if role == "receive":
-        result = module.receive(int(port), end)
+        result = module.receive(int(port), end + LINGER)
     else:
         time.sleep(max(0.0, begin + float(offset) - time.monotonic()))
         result = module.send(int(port), int(label), congestion, end)

@@ -12,9 +12,9 @@ from benchmarks.links.figures import Samples, median
 
 TITLE = "The emulators of Pantheon"
 TEXT = (
-    "Goodput in Mbit/s at the 95th percentile of queueing delay in ms. Somebody is dominated on a link where the "
-    "kernel's CUBIC or BBR has at least a hundredth more goodput at less delay; the last row says on how many links "
-    "each is not."
+    "Goodput in Mbit/s at the 95th percentile of queueing delay in ms. Somebody is dominated where CUBIC or BBR of the "
+    "kernel has more goodput at no more one-way delay (a hundredth is not counted); the last row says on how many "
+    "links each is not."
 )
 
 _MARGIN = 1.01
@@ -38,11 +38,12 @@ def _figures(samples: Measured) -> dict[str, dict[str, tuple[float, float]]]:
     return found
 
 
-def dominated(who: str, on_link: Mapping[str, tuple[float, float]]) -> bool:
-    """Whether another one, of the kernel, has more goodput than `who` at less delay."""
+def dominated(who: str, link: str, on_link: Mapping[str, tuple[float, float]]) -> bool:
+    """Whether another one, of the kernel, has more goodput than `who` at no more delay."""
     rate, delay = on_link[who]
+    way = LINKS[link].round_trip / 2
     kernel = [figures for name, figures in on_link.items() if name.startswith("tcp") and name != who]
-    return any(other > rate * _MARGIN and less < delay for other, less in kernel)
+    return any(other > rate * _MARGIN and way + queued <= (way + delay) * _MARGIN for other, queued in kernel)
 
 
 def rows(samples: Measured) -> table.Rows:
@@ -53,26 +54,29 @@ def rows(samples: Measured) -> table.Rows:
     names = list(dict.fromkeys(who for on_link in found.values() for who in on_link))
     made = [["", *(CONTESTANTS[who].label for who in names)]]
     for link, on_link in found.items():
-        cells = [f"{table.number(r)} at {table.number(d)}" for r, d in (on_link.get(who, (0, 0)) for who in names)]
+        cells = [" at ".join(table.number(figure) for figure in on_link.get(who, ())) for who in names]
         made.append([f"{link.removeprefix('pantheon-')}. {LINKS[link].title}", *cells])
-    counts = [sum(not dominated(who, on_link) for on_link in found.values() if who in on_link) for who in names]
-    return [*made, ["not dominated on", *(f"{count} of {len(found)}" for count in counts)]]
+    last = ["not dominated on"]
+    for who in names:
+        there = [dominated(who, link, on_link) for link, on_link in found.items() if who in on_link]
+        last.append(f"{there.count(False)} of {len(there)}")
+    return [*made, last]
 
 
 def shared(samples: Measured) -> table.Rows:
-    """Fairness, where it was measured."""
-    made = [["Jain's index of three; share beside kernel CUBIC"]]
+    """A head, and a row for each setting where fairness was measured."""
+    names = list(dict.fromkeys(who for link in PANTHEON for who in samples.get(link, {})))
+    made = [["Jain's index of three; share beside kernel CUBIC", *(CONTESTANTS[who].label for who in names)]]
     for link in PANTHEON:
-        for who, rounds in samples.get(link, {}).items():
-            index, share = median(rounds, "three", "jain"), median(rounds, "beside cubic", "share")
-            if index is None or share is None:
-                continue
-            if CONTESTANTS[who].label not in made[0]:
-                made[0].append(CONTESTANTS[who].label)
-            if made[-1][0] != LINKS[link].title:
-                made.append([LINKS[link].title])
-            made[-1].append(f"{table.number(index)}; {share:.0%}")
+        row = [_fairness(samples.get(link, {}).get(who, [])) for who in names]
+        if any(row):
+            made.append([LINKS[link].title, *row])
     return made
+
+
+def _fairness(rounds: list[Samples]) -> str:
+    index, share = median(rounds, "three", "jain"), median(rounds, "beside cubic", "share")
+    return "" if index is None or share is None else f"{table.number(index)}; {share:.0%}"
 
 
 def points(samples: Measured) -> list[Point]:

@@ -107,16 +107,25 @@ def test_pantheon_is_one_table() -> None:
     def at(rate: float, delay: float) -> list[figures.Samples]:
         return [{"alone": {"goodput": rate, "queueing p95": delay}}]
 
+    # One way are 28 and 88 ms.
     samples: dict[str, dict[str, list[figures.Samples]]] = {
         "pantheon-1": {"jsp-cubic": at(0.5, 30), "tcp-cubic": at(0.4, 20), "tcp-bbr": at(0.504, 20)},
-        "pantheon-2": {"jsp-cubic": at(1, 30), "tcp-cubic": at(1.1, 20), "tcp-bbr": [{}]},
+        "pantheon-2": {"jsp-cubic": at(1, 20), "tcp-cubic": at(1.1, 21), "tcp-bbr": [{}]},
     }
     rows = pantheon.rows(samples)
     assert rows[1] == ["1. Nepal to India", "0.50 at 30", "0.40 at 20", "0.50 at 20"]
-    # A hundredth is the measure: 0.504 is not more than 0.5.
-    assert rows[-1] == ["not dominated on", "1 of 2", "2 of 2", "1 of 2"]
+    assert rows[2][1:] == ["1 at 20", "1.10 at 21", ""]
+    # A hundredth more goodput is not counted, nor is a hundredth more delay.
+    assert rows[-1] == ["not dominated on", "1 of 2", "1 of 2", "1 of 1"]
     assert pantheon.rows({"wan": samples["pantheon-1"]}) == []
     assert {point.label for point in pantheon.points(samples)} == {"jsp cubic", "kernel TCP cubic", "kernel TCP bbr"}
+
+
+def test_fairness_where_it_was_measured() -> None:
+    three: figures.Samples = {"three": {"jain": 0.9}, "beside cubic": {"share": 0.4}}
+    rows = pantheon.shared({"pantheon-15": {"jsp-cubic": [three], "tcp-cubic": [{}]}, "pantheon-1": {"tcp-bbr": [{}]}})
+    # In the order of the settings: "tcp-bbr" is seen first.
+    assert rows[1:] == [["Queue of BDP/10", "", "0.90; 40%", ""]]
 
 
 def test_the_page_has_a_place() -> None:
