@@ -48,7 +48,7 @@ def test_pantheon(number: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.links(seconds=8)
+@pytest.mark.links(seconds=12)
 @pytest.mark.parametrize("name", LINKS)
 def test_link(name: str, tmp_path: Path) -> None:
     _two_flows(LINKS[name], tmp_path)
