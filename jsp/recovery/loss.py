@@ -139,7 +139,7 @@ class LossDetector:
     def allowance(self, datagram: int, now: float) -> int:
         """Bytes that may leave at `now`; when that is less than a `datagram`, more may at `pacing_at`."""
         controller = self.controller
-        allowed = controller.window - self.in_flight
+        allowed = self.available()
         self.pacing_at = NEVER
         if allowed < datagram:
             return allowed
