@@ -24,6 +24,11 @@ _FIRST = 20
 _SETTLE = 1.0
 # By then connections that say nothing have let go of their ciphers.
 _RESTED = 7.0
+# By then they sleep: seconds, and how many are put to sleep in one at least.
+_ASLEEP = 18.0
+_ASLEEP_A_SECOND = 1000.0
+# What sleep saves is seen by what as many again cost. With more than these, some sleep before the last ones come.
+_AGAIN_MAX = 20_000
 _WARM_UP = 2.0
 
 
@@ -64,13 +69,14 @@ def shares(count: int, parts: int) -> list[int]:
 
 
 def measure(idle: int = IDLE, live: int = LIVE, seconds: float = 10.0) -> dict[str, float]:
-    """Connect `idle` clients and look at the server, then let `live` of them exchange messages for `seconds`.
+    """Connect `idle` clients and look at the server, then let `live` of them exchange messages for `seconds`; when all
+    sleep, connect as many again: they live in what the others gave back, and memory grows by what those are kept as.
 
     Returns figures named as `table.LOAD_UNITS` has them.
     """
     parts = max(1, min(_CLIENTS_MAX, len(os.sched_getaffinity(0)) - 1))
     with contextlib.ExitStack() as stack:
-        words = [sys.executable, "-m", "benchmarks.load.server", str(idle)]
+        words = [sys.executable, "-m", "benchmarks.load.server", str(2 * idle)]
         server = stack.enter_context(ServerProcess(words))
         # What the first connections bring into memory is not what a further one costs.
         stack.enter_context(Client(server.address, _FIRST)).read()
@@ -91,6 +97,14 @@ def measure(idle: int = IDLE, live: int = LIVE, seconds: float = 10.0) -> dict[s
         }
         if live:
             result |= _exchange(server.pid, clients, shares(live, parts), seconds)
+        if idle <= _AGAIN_MAX:
+            show_progress("load: all go to sleep")
+            time.sleep(_ASLEEP + idle / _ASLEEP_A_SECOND)
+            awake = resident_of(server.pid)
+            for client in [stack.enter_context(Client(server.address, share)) for share in shares(idle, parts)]:
+                client.read()
+            time.sleep(_RESTED)
+            result["bytes/asleep"] = (resident_of(server.pid) - awake) / max(1, idle)
         show_progress("")
     return {key: significant(value) for key, value in result.items()}
 

@@ -32,13 +32,14 @@ cdef class ConnectionCore:
     cdef double _control_tokens
     cdef bint _deadlines_stand
     cdef object _host
+    cdef public bytes asleep
     cdef public long long cid_size
     cdef public object config
     cdef public bint confirmed
     cdef public Control control
     cdef public Counters counters
     cdef public SendCredit credit
-    cdef public list early
+    cdef public tuple early
     cdef public object entropy
     cdef public list events
     cdef public double first_sent
@@ -68,6 +69,7 @@ cdef class ConnectionCore:
     cdef public TimerTable timers
     cdef public bytes token
     cdef public Train train
+    cdef public double wake_at
     cdef public ReceiveWindow window
     cdef object __weakref__
 
@@ -84,10 +86,10 @@ cdef class ConnectionCore:
     @cython.locals(transmit=Transmit)
     cpdef Transmit poll_transmit(self, double now)
     cpdef double poll_timeout(self) except? -1
+    cpdef wake(self)
     cpdef _settle_deadlines(self)
     cpdef poll_event(self)
     cpdef accept_peer(self, double now)
-    cpdef refuse_peer(self, double now, long long code, reason)
     cpdef Stream open_stream(self, bint unidirectional=*)
     @cython.locals(messages=SendMessages)
     cpdef OutMessage send_message(
@@ -101,8 +103,7 @@ cdef class ConnectionCore:
     cpdef bytes read(self, Stream stream, long long limit)
     @cython.locals(size=cython.longlong)
     cpdef long long read_into(self, Stream stream, target) except? -1
-    cpdef set_urgency(self, Stream stream, long long urgency)
-    cpdef set_incremental(self, Stream stream, bint incremental)
+    cpdef prioritize(self, Stream stream, long long urgency, bint incremental)
     cpdef bint is_closed(self) except? -1
     cpdef bint has_credit_to_tell(self) except? -1
     @cython.locals(path=Path)
@@ -113,8 +114,8 @@ cdef class ConnectionCore:
     cpdef on_rebinding(self, Path path, Received received, long long size)
     cpdef refresh_reset_tokens(self, Path path)
     cpdef check_message_room(self)
-    cpdef replay_early(self, double now)
     @cython.locals(path=Path, settled=cython.bint)
+    cpdef replay_early(self, double now)
     cpdef prepare_keys(self, double now)
     cpdef on_key_update(self, double now)
     cpdef fail(self, double now, error)

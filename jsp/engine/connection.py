@@ -20,7 +20,7 @@ from jsp.config import DEFAULT_DATAGRAM_SIZE, LIMITS, Config
 from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import PeerId
 from jsp.crypto.kem import Entropy
-from jsp.engine import establish
+from jsp.engine import establish, hibernation
 from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.control import Control
 from jsp.engine.events import Closed, MessagesWritable
@@ -64,15 +64,18 @@ class ConnectionCore:
 
     Attributes the owner may read: `server`, `state` (through `lifecycle`), `peer_id`, `paths`, `counters`,
     `streams`, `remote` parameters. Everything else belongs to the engine.
+
+    While it hibernates, its parts are bytes in `asleep`. The five verbs and `end` may be called all the same; for
+    anything else the owner calls `wake` first.
     """
 
     __slots__ = (
-        "_control_tokens", "_deadlines_stand", "_host", "cid_size", "config", "confirmed", "control", "counters",
-        "credit", "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys", "last_heard",
-        "last_sent", "lifecycle", "message_frame", "negotiated", "original_dcid", "paths",
+        "_control_tokens", "_deadlines_stand", "_host", "asleep", "cid_size", "config", "confirmed", "control",
+        "counters", "credit", "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys",
+        "last_heard", "last_sent", "lifecycle", "message_frame", "negotiated", "original_dcid", "paths",
         "peer_cid_limit", "peer_compression", "peer_id", "protocol", "reader", "recv_messages", "scheduler", "scid",
-        "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "window",
-        "__weakref__",
+        "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "wake_at",
+        "window", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -101,13 +104,15 @@ class ConnectionCore:
         self.cid_size = host.cid_size
         self.train, self.reader = host.train, host.reader
         self.stream_frame, self.message_frame = host.stream_frame, host.message_frame
+        self.asleep: bytes | None = None
+        self.wake_at = NEVER
         self.events: list[Event] = []
         self.lifecycle = Lifecycle(self.events)
         self.timers = TimerTable()
         self.counters = Counters()
         self.confirmed = False
         self.token = b""
-        self.early: list[tuple[bytes, Received]] = []
+        self.early: tuple[tuple[bytes, Received], ...] = ()
         self.keys = KeyPhases()
         self.peer_id: PeerId | None = None
         self.protocol = ""
@@ -116,8 +121,7 @@ class ConnectionCore:
         self.peer_cid_limit = 2
         self.peer_compression = b""
         self.idle_timeout = NEVER
-        self.last_heard = now
-        self.last_sent = now
+        self.last_heard = self.last_sent = now
         self.first_sent = NEVER
         self._control_tokens = _CONTROL_BURST
 
@@ -177,6 +181,7 @@ class ConnectionCore:
     ) -> None:  # fmt: skip
         """Packets for this connection in `slots[start:end]`: one with a long `header`, or 1-RTT packets
         `received.segment_size` apart that came by a connection id of path `path_id`."""
+        self.wake()
         self.control.now = now
         self.counters.bytes_received += end - start
         self.counters.datagrams_received += -(-(end - start) // received.segment_size)
@@ -198,12 +203,16 @@ class ConnectionCore:
 
     def on_datagram_received(self, size: int, source: Endpoint) -> None:
         """A datagram of `size` bytes came for this connection by a long header; raises what may be sent back there."""
+        self.wake()
         path = self.paths[0]
         if not path.validated and source == path.remote:
             path.received += size
 
     def handle_timeout(self, now: float) -> None:
         """Time has passed; does nothing when no deadline has come."""
+        if self.asleep is not None and now < self.wake_at:
+            return
+        self.wake()
         self.control.now = now
         self._settle_deadlines()
         deadlines.expire(self, now)
@@ -211,6 +220,8 @@ class ConnectionCore:
 
     def poll_transmit(self, now: float) -> Transmit | None:
         """The next datagrams to send, or None; what it returns is valid until the next call."""
+        if self.asleep is not None:
+            return None
         self.control.now = now
         try:
             transmit = outbound.poll_transmit(self, now)
@@ -223,7 +234,7 @@ class ConnectionCore:
             # A bug here. What the train held is in no ledger, so the connection cannot go on.
             log.exception("the connection with %s ends by an internal error", self.paths[0].remote)
             if self.is_closed():
-                self.lifecycle.close_due = []  # not even CLOSE can be said
+                self.lifecycle.close_due = ()  # not even CLOSE can be said
                 return None
             self.close_now(now, Code.INTERNAL, "internal error")
             return self.poll_transmit(now)
@@ -232,6 +243,8 @@ class ConnectionCore:
 
     def poll_timeout(self) -> float:
         """When `handle_timeout` must be called at the latest; infinity: no need."""
+        if self.asleep is not None:
+            return self.wake_at
         self._settle_deadlines()
         return self.timers.next()
 
@@ -248,7 +261,7 @@ class ConnectionCore:
     # --- commands ------------------------------------------------------------------------------------------
 
     def accept_peer(self, now: float) -> None:
-        """The answer to `PeerPresented`: the peer is welcome."""
+        """The answer to `PeerPresented`: the peer is welcome (else `close_now`)."""
         self.control.now = now
         if self.is_closed():
             return
@@ -259,10 +272,6 @@ class ConnectionCore:
         except ProtocolViolation as error:
             self.fail(now, error)
         self._after(now)
-
-    def refuse_peer(self, now: float, code: int, reason: str) -> None:
-        """The answer to `PeerPresented`: the peer is not welcome."""
-        self.close_now(now, code, reason)
 
     def open_stream(self, unidirectional: bool = False) -> Stream | None:
         """A new stream; None when the peer allows no more for now (`StreamsAvailable` will tell)."""
@@ -316,15 +325,11 @@ class ConnectionCore:
         self.streams.touch(stream)
         return size
 
-    def set_urgency(self, stream: Stream, urgency: int) -> None:
-        """Change whose turn the stream's data has; 0 goes first."""
+    def prioritize(self, stream: Stream, urgency: int, incremental: bool) -> None:
+        """Change whose turn the stream's data has: urgency 0 goes first, and inside one those that are not
+        incremental go before those opened later."""
         assert stream.send is not None
-        self.scheduler.change(stream.send, urgency, stream.send.incremental)
-
-    def set_incremental(self, stream: Stream, incremental: bool) -> None:
-        """Whether the stream takes turns with others of its urgency; else it goes before those opened later."""
-        assert stream.send is not None
-        self.scheduler.change(stream.send, stream.send.urgency, incremental)
+        self.scheduler.change(stream.send, urgency, incremental)
 
     # --- what inbound and outbound report --------------------------------------------------------------------
 
@@ -378,13 +383,14 @@ class ConnectionCore:
             messages.room_wanted = False
             self.events.append(MessagesWritable())
 
+    def wake(self) -> None:
+        """Be as before hibernation."""
+        if self.asleep is not None:
+            hibernation.wake(self)
+
     def replay_early(self, now: float) -> None:
         """Take the 1-RTT packets that came before their keys."""
-        early, self.early = self.early, []
-        for data, received in early:
-            if self.is_closed():
-                return
-            inbound.receive_short(self, now, self._host.load(data), 0, len(data), received, self.paths[0])
+        inbound.replay_early(self, now)
 
     # --- keys ----------------------------------------------------------------------------------------------
 
@@ -423,6 +429,7 @@ class ConnectionCore:
 
     def end(self, now: float, moved: Moved, closed: Closed) -> None:
         """The connection ends, however it came to that."""
+        self.wake()
         if not self.lifecycle.end(moved, closed):
             return
         self.timers.clear()
@@ -440,7 +447,7 @@ class ConnectionCore:
         levels = list(self.keying.levels) if self.keying is not None else []
         if self.keys.seal is not None:
             levels.append(frames.APPLICATION)
-        self.lifecycle.close_due = levels
+        self.lifecycle.close_due = tuple(levels)
 
     def _answer_while_closing(self) -> None:
         if self.lifecycle.wants_answer():
@@ -470,7 +477,7 @@ class ConnectionCore:
         self.window.release()
         self._host.watch_reset_tokens(self, frozenset())
         self.keying = None
-        self.early.clear()
+        self.early = ()
 
     def on_drained(self) -> None:
         """Late packets have had their time."""

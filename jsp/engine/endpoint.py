@@ -113,7 +113,7 @@ class EndpointCore:
         self._token_key = entropy(16)
         self._revealed: dict[bytes, None] = {}
         self._reset_watch: dict[bytes, ConnectionCore] = {}
-        self._watched: dict[ConnectionCore, list[bytes]] = {}
+        self._watched: dict[ConnectionCore, tuple[bytes, ...]] = {}
         self._replies: deque[Transmit] = deque()
         self._reply_rate = TokenBucket(_REPLIES_PER_S, _REPLIES_PER_S)
         self._admission = Admission(config)
@@ -143,14 +143,14 @@ class EndpointCore:
         for key in self._watched.pop(connection, ()):
             self._reset_watch.pop(key, None)
         if tokens:
-            keys = [self._token_digest(token) for token in tokens]
+            keys = tuple(map(self._token_digest, tokens))
             self._watched[connection] = keys
             for key in keys:
                 self._reset_watch[key] = connection
 
     def _token_digest(self, token: bytes) -> bytes:
         # Looked up by a keyed hash, so that timing tells nothing about tokens.
-        return hashlib.blake2s(token, key=self._token_key).digest()
+        return hashlib.blake2s(token, key=self._token_key, digest_size=16).digest()
 
     def on_address_proven(self, connection: ConnectionCore) -> None:
         self._admission.on_address_proven(connection)
@@ -407,7 +407,7 @@ class EndpointCore:
         self, now: float, header: LongHeader, data: bytearray, connection: ConnectionCore
     ) -> None:
         """A hint that the server speaks none of our versions; ignored once it has answered (spec section 3.3)."""
-        if header.scid != connection.original_dcid or connection.counters.packets_received:
+        if connection.confirmed or header.scid != connection.original_dcid or connection.counters.packets_received:
             return
         try:
             versions = parse_version_list(Reader(data, header.body, header.end))

@@ -11,7 +11,7 @@ from jsp.engine.traffic import Endpoint, Event
 
 @dataclass(frozen=True, slots=True)
 class PeerPresented(Event):
-    """The peer proved who it is. Answer with `accept_peer` or `refuse_peer`; the handshake waits for it."""
+    """The peer proved who it is. Answer with `accept_peer` or `close_now`; the handshake waits for it."""
 
     presented: Presented
 

@@ -38,6 +38,7 @@ cpdef receive_short(
 )
 @cython.locals(stop=cython.longlong)
 cpdef _keep_early(ConnectionCore conn, bytearray data, long long start, long long end, Received received)
+cpdef replay_early(ConnectionCore conn, double now)
 @cython.locals(found=cython.longlong, path=Path, level=HandshakeLevel, plain=bytearray, acks=AckTracker)
 cpdef receive_long(ConnectionCore conn, double now, PacketBuffer slots, LongHeader header, Received received)
 @cython.locals(reader=Reader, stream=StreamFrame, found=cython.longlong, kind=cython.longlong)

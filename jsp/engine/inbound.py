@@ -99,8 +99,17 @@ def _keep_early(conn: ConnectionCore, data: bytearray, start: int, end: int, rec
         held += stop - start
         if held > LIMITS.early_bytes:
             return
-        conn.early.append((bytes(data[start:stop]), received))
+        conn.early += ((bytes(data[start:stop]), received),)
         start = stop
+
+
+def replay_early(conn: ConnectionCore, now: float) -> None:
+    """Take what `_keep_early` kept."""
+    early, conn.early = conn.early, ()
+    for data, received in early:
+        if conn.is_closed():
+            return
+        receive_short(conn, now, conn.host.load(data), 0, len(data), received, conn.paths[0])
 
 
 def receive_long(conn: ConnectionCore, now: float, slots: PacketBuffer, header: LongHeader, received: Received) -> None:

@@ -8,7 +8,7 @@ cdef object _CLOSED
 cdef class Lifecycle:
     cdef long long _answers
     cdef list _events
-    cdef public list close_due
+    cdef public tuple close_due
     cdef public object closed
     cdef public object closing_with
     cdef public object state

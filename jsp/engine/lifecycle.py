@@ -48,7 +48,7 @@ class Lifecycle:
     def __init__(self, events: list[Event]) -> None:
         self.state = State.HANDSHAKE
         self.closed: Closed | None = None
-        self.close_due: list[int] = []
+        self.close_due: tuple[int, ...] = ()
         self.closing_with: Closed | None = None
         self._events = events
         self._answers = 0

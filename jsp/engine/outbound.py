@@ -333,7 +333,8 @@ def _probe(
 
 def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
     """CLOSE at every level the peer may have keys for; one datagram a call."""
-    level_number = conn.lifecycle.close_due.pop(0)
+    level_number, *others = conn.lifecycle.close_due
+    conn.lifecycle.close_due = tuple(others)
     path = conn.paths[0]
     code, reason, application = conn.close_frame(level_number)
     if level_number == frames.APPLICATION:

@@ -18,23 +18,21 @@ cdef class Connection:
     cdef bint _asked
     cdef bint _closing
     cdef object _coding
-    cdef Signal _ended
+    cdef readonly ConnectionCore _core
     cdef readonly Endpoint _endpoint
     cdef bint _forgotten
     cdef object _hub
     cdef list _incoming
     cdef bint _may_code
     cdef Signal _message_arrived
-    cdef Signal _message_room
-    cdef Signal _opened
+    cdef Signal _moved
     cdef dict _pings
     cdef object _refusal
+    cdef Signal _room
     cdef Signal _stream_arrived
     cdef dict _streams
-    cdef Signal _streams_available
     cdef unsigned long _thread
     cdef public double armed_for
-    cdef public ConnectionCore core
     cdef public object on_closed
     cdef public object on_connected
     cdef public object on_messages

@@ -56,19 +56,17 @@ class Connection:
     It belongs to the thread that made it; calls from another one raise `WrongHub`. Leaving a `with` block closes
     it: orderly, or at once when an exception is on its way.
 
-    Attributes:
-        core: the engine's side; for the library.
     """
 
     __slots__ = (
-        "_asked", "_closing", "_coding", "_ended", "_endpoint", "_forgotten", "_hub", "_incoming", "_may_code",
-        "_message_arrived", "_message_room", "_opened", "_pings", "_refusal", "_stream_arrived", "_streams",
-        "_streams_available", "_thread", "armed_for", "core", "on_closed", "on_connected", "on_messages",
-        "on_presented", "on_stream", "on_untaken", "owns_endpoint", "timer", "__weakref__",
+        "_asked", "_closing", "_coding", "_core", "_endpoint", "_forgotten", "_hub", "_incoming", "_may_code",
+        "_message_arrived", "_moved", "_pings", "_refusal", "_room", "_stream_arrived", "_streams", "_thread",
+        "armed_for", "on_closed", "on_connected", "on_messages", "on_presented", "on_stream", "on_untaken",
+        "owns_endpoint", "timer", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, core: ConnectionCore, endpoint: Endpoint) -> None:
-        self.core = core
+        self._core = core
         self.timer: Any = None
         self.armed_for = NEVER
         self.on_connected: Callable[[Connection], None] | None = None
@@ -84,11 +82,10 @@ class Connection:
         self._streams: dict[int, Stream] = {}
         self._incoming: list[Stream] = []
         self._stream_arrived = Signal()
-        self._streams_available = Signal()
         self._message_arrived = Signal()
-        self._message_room = Signal()
-        self._ended = Signal()
-        self._opened = Signal()
+        # Open, or over: both end some waiting. Likewise with what the peer's limits hold up.
+        self._moved = Signal()
+        self._room = Signal()
         self._pings: pings.Waiters = {}
         self._asked = self._closing = self._forgotten = False
         self._may_code = core.config.compression is not None
@@ -96,7 +93,7 @@ class Connection:
         self._refusal = ""
 
     def __repr__(self) -> str:
-        return f"<jsp.Connection {self.core.lifecycle.state.name.lower()} {self.remote_address}>"
+        return f"<jsp.Connection {self._core.lifecycle.state.name.lower()} {self.remote_address}>"
 
     def __enter__(self) -> Connection:
         return self
@@ -112,9 +109,19 @@ class Connection:
     # --- who and what --------------------------------------------------------------------------------------
 
     @property
+    def core(self) -> ConnectionCore:
+        """The engine's side, awake; for the library, and where speed matters only for what may be asleep."""
+        core = self._core
+        if core.asleep is not None:
+            core.wake()
+            # So that it will be let go to sleep again.
+            self._endpoint.changed(core)
+        return core
+
+    @property
     def peer(self) -> PeerId | None:
         """The peer's proven identity; None for a client that has none."""
-        return self.core.peer_id
+        return self._core.peer_id
 
     @property
     def negotiated(self) -> dict[str, Any]:
@@ -122,7 +129,7 @@ class Connection:
         "early_data"; and, which is nobody's business but ours, what seals the packets here: "provider"."""
         compression = None if self.coding() is None else "zstd"
         settled = {"compression": compression, "resumed": False, "early_data": False}
-        return {**self.core.negotiated, **settled, "provider": chosen().name}
+        return {**self._core.negotiated, **settled, "provider": chosen().name}
 
     @property
     def remote_address(self) -> tuple[Any, ...]:
@@ -137,7 +144,7 @@ class Connection:
     @property
     def closed(self) -> bool:
         """Whether the connection is over."""
-        return self.core.is_closed()
+        return self._core.is_closed()
 
     @property
     def closing(self) -> bool:
@@ -173,7 +180,7 @@ class Connection:
                 self.changed()
                 return stream
             self.changed()
-            self.wait_for(self._streams_available, deadline, "the peer allows no more streams for now")
+            self.wait_for(self._room, deadline, "the peer allows no more streams for now")
 
     def accept_stream(self, timeout: float | None = None) -> Stream:
         """The next stream that the peer opened. Raises ConnectionClosed, or Timeout after `timeout` seconds."""
@@ -221,7 +228,8 @@ class Connection:
         self._check_usable()
         if compress or self._may_code:
             content = coded.outgoing(self, content, compress)
-        core = self.core
+        core = self._core
+        core.wake()
         deadline = None
         # Only what may run out of time asks what time it is.
         now = 0.0 if mode is RELIABLE else clock.now()
@@ -230,7 +238,7 @@ class Connection:
             if deadline is None:
                 deadline = self.deadline(timeout)
             self.changed()
-            self.wait_for(self._message_room, deadline, "the message queue stayed full")
+            self.wait_for(self._room, deadline, "the message queue stayed full")
             self._check_usable()
             message = core.send_message(now, content, mode, ordered, priority, key)
         self._endpoint.changed(core)
@@ -252,7 +260,9 @@ class Connection:
 
     def take_message(self) -> Message | None:
         """The next message if there is one now."""
-        message = self.core.recv_messages.read()
+        if self._core.asleep is not None:
+            return None
+        message = self._core.recv_messages.read()
         if message is not None:
             self.changed_if_due()
             if self._may_code:
@@ -290,39 +300,39 @@ class Connection:
         """
         check_code(code)
         self.check_hub()
-        if not self._closing and not self.core.is_closed():
+        if not self._closing and not self._core.is_closed():
             self._closing = True
             self.core.close(clock.now(), code, reason)
-            self._endpoint.flush(self.core)
-        while not self.core.is_closed():
-            self._ended.wait()
+            self._endpoint.flush(self._core)
+        while not self._core.is_closed():
+            self._moved.wait()
         # CLOSE leaves now: the program may end with this call.
-        self._endpoint.flush(self.core)
+        self._endpoint.flush(self._core)
 
     def abort(self, code: int = 0, reason: str = "") -> None:
         """Close at once; what is not yet delivered is lost."""
         check_code(code)
         self.check_hub()
         self._closing = True
-        self.core.close_now(clock.now(), code, reason, application=True)
-        self._endpoint.flush(self.core)
+        self._core.close_now(clock.now(), code, reason, application=True)
+        self._endpoint.flush(self._core)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until the connection is over; False after `timeout` seconds."""
         self.check_hub()
         deadline = self.deadline(timeout)
-        while not self.core.is_closed():
+        while not self._core.is_closed():
             left = None if deadline is None else deadline - clock.now()
             if left is not None and left <= 0:
                 return False
-            self._ended.wait(left)
+            self._moved.wait(left)
         return True
 
     # --- for streams ---------------------------------------------------------------------------------------
 
     def changed(self) -> None:
         """There may be something to send."""
-        self._endpoint.changed(self.core)
+        self._endpoint.changed(self._core)
 
     def resume(self, waiter: Woken) -> None:
         """Let one who waits go on when what is going on here is over."""
@@ -330,7 +340,7 @@ class Connection:
 
     def spin(self, signal: Signal) -> bool:
         """Before waiting for `signal`: poll for it, if the configuration says so; whether it was given."""
-        seconds: float = self.core.config.spin
+        seconds: float = self._core.config.spin
         return seconds > 0 and self._endpoint.spin(signal, seconds)
 
     def wake(self, signal: Signal) -> None:
@@ -339,17 +349,17 @@ class Connection:
 
     def changed_if_due(self) -> None:
         """After reading: tell the peer of new credit when it is time to."""
-        if self.core.has_credit_to_tell():
-            self._endpoint.changed(self.core)
+        if self._core.has_credit_to_tell():
+            self._endpoint.changed(self._core)
 
     def closed_error(self) -> ConnectionClosed:
         """The error that tells why the connection is over."""
-        return closed_error(self.core, self._refusal)
+        return closed_error(self._core, self._refusal)
 
     def release(self, stream: Stream) -> None:
         """The application has let go of `stream`."""
         self._streams.pop(stream.id, None)
-        self.core.streams.release(stream.inner)
+        self._core.streams.release(stream.inner)
 
     def make_stream(self, inner: InnerStream) -> Stream:
         """What applications get for a stream of the engine."""
@@ -359,12 +369,12 @@ class Connection:
     def coding(self) -> Coding | None:
         """How compressed data is coded, if the handshake settled that there may be some."""
         if self._coding is None and self._may_code:
-            self._coding = agree(self.core.config.compression, self.core.peer_compression)
+            self._coding = agree(self._core.config.compression, self._core.peer_compression)
         return self._coding
 
     def fail(self, violation: ProtocolViolation) -> None:
         """The peer broke a rule."""
-        self.core.fail(clock.now(), violation)
+        self._core.fail(clock.now(), violation)
         self._after_verdict()
 
     # --- waiting -------------------------------------------------------------------------------------------
@@ -388,23 +398,23 @@ class Connection:
             raise WrongHub("this connection belongs to another thread; use it there, or make one here")
 
     def _check_open(self) -> None:
-        if self.core.is_closed():
+        if self._core.is_closed():
             raise self.closed_error()
 
     def _check_usable(self) -> None:
         self.check_hub()
-        if self.core.is_closed() or self._closing:
+        if self._core.is_closed() or self._closing:
             raise self.closed_error()
 
     def wait_connected(self, deadline: float | None) -> bool:
         """For `connect`: wait until the handshake is over either way; False when `deadline` came first."""
-        while self.core.lifecycle.state is State.HANDSHAKE:
+        while self._core.lifecycle.state is State.HANDSHAKE:
             left = None if deadline is None else deadline - clock.now()
             if left is not None and left <= 0:
                 return False
-            self._opened.wait(left)
+            self._moved.wait(left)
         # The last flight of the handshake leaves before anybody can close the connection.
-        self._endpoint.flush(self.core)
+        self._endpoint.flush(self._core)
         return True
 
     # --- what the engine tells -----------------------------------------------------------------------------
@@ -415,13 +425,13 @@ class Connection:
 
     def accept_peer(self) -> None:
         """The trust policy welcomes the peer."""
-        if not self.core.is_closed():
-            self.core.accept_peer(clock.now())
+        if not self._core.is_closed():
+            self._core.accept_peer(clock.now())
             self._after_verdict()
 
     def refuse_peer(self, error: ProtocolViolation) -> None:
         """The trust policy does not."""
-        self.core.refuse_peer(clock.now(), error.code, error.reason)
+        self._core.close_now(clock.now(), error.code, error.reason)
         self._after_verdict()
 
     def _after_verdict(self) -> None:
@@ -430,10 +440,10 @@ class Connection:
 
     def on_refused(self) -> None:
         """The kernel says that nobody listens at the peer's port: believed only before anybody answered."""
-        if self.core.lifecycle.state is State.HANDSHAKE and not self.core.counters.packets_received:
+        if self._core.lifecycle.state is State.HANDSHAKE and not self._core.counters.packets_received:
             self._refusal = "nobody listens there (port unreachable)"
             text = Closed(Code.REFUSED, self._refusal, by_peer=False)
-            self.core.end(clock.now(), Moved.VANISHED, text)
+            self._core.end(clock.now(), Moved.VANISHED, text)
             self.dispatch()
             self.changed()
 
@@ -450,9 +460,9 @@ class Connection:
             return
         self._forgotten = True
         self.disarm()
-        if not self.core.is_closed():
+        if not self._core.is_closed():
             text = "the endpoint was closed"
-            self.core.end(clock.now(), Moved.VANISHED, Closed(Code.NO_ERROR, text, by_peer=False))
+            self._core.end(clock.now(), Moved.VANISHED, Closed(Code.NO_ERROR, text, by_peer=False))
             self.dispatch()
         if self.owns_endpoint:
             self._endpoint.close()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def dispatch(shell: Connection) -> None:
     """Hand out the events there are."""
-    core = shell.core
+    core = shell._core
     while (event := core.poll_event()) is not None:
         if isinstance(event, StreamReadable):
             stream = shell._streams.get(event.stream_id)
@@ -51,12 +51,10 @@ def _dispatch_rare(shell: Connection, event: Event) -> None:
         elif shell.on_untaken is not None:
             shell.on_untaken(shell)
         shell._endpoint.wake(shell._message_arrived)
-    elif isinstance(event, MessagesWritable):
-        shell._endpoint.wake(shell._message_room)
+    elif isinstance(event, (MessagesWritable, StreamsAvailable)):
+        shell._endpoint.wake(shell._room)
     elif isinstance(event, MessageSettled):
         shell._endpoint.wake(event.watcher)
-    elif isinstance(event, StreamsAvailable):
-        shell._endpoint.wake(shell._streams_available)
     elif isinstance(event, PingAnswered):
         pings.on_answered(shell._hub, shell._pings, event.token, event.rtt)
     elif isinstance(event, PeerPresented):
@@ -67,13 +65,13 @@ def _dispatch_rare(shell: Connection, event: Event) -> None:
     elif isinstance(event, Connected):
         if shell.on_connected is not None:
             shell.on_connected(shell)
-        shell._endpoint.wake(shell._opened)
+        shell._endpoint.wake(shell._moved)
     elif isinstance(event, Closed):
         _on_closed(shell)
 
 
 def _on_stream_opened(shell: Connection, stream_id: int) -> None:
-    inner = shell.core.streams.streams.get(stream_id)
+    inner = shell._core.streams.streams.get(stream_id)
     if inner is None:
         return
     stream = shell._streams[stream_id] = shell.make_stream(inner)
@@ -87,13 +85,10 @@ def _on_stream_opened(shell: Connection, stream_id: int) -> None:
 
 
 def _on_closed(shell: Connection) -> None:
-    signals = [
-        shell._ended, shell._opened, shell._stream_arrived, shell._streams_available, shell._message_arrived,
-        shell._message_room,
-    ]  # fmt: skip
+    signals = [shell._moved, shell._stream_arrived, shell._message_arrived, shell._room]
     for stream in shell._streams.values():
         signals += [stream.readable, stream.writable]
-    for message in (shell.core.send_messages.watched or {}).values():
+    for message in (shell._core.send_messages.watched or {}).values():
         signals.append(message.watcher)
     for signal in signals:
         shell._endpoint.wake(signal)

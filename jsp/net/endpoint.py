@@ -258,15 +258,15 @@ class Endpoint:
             return
         shell.disarm()
         shell.armed_for = NEVER
-        if shell.core.poll_timeout() <= clock.now():
-            shell.core.handle_timeout(clock.now())
+        if shell._core.poll_timeout() <= clock.now():
+            shell._core.handle_timeout(clock.now())
             shell.dispatch()
-            self.changed(shell.core)
+            self.changed(shell._core)
         else:
             self._arm(shell)
 
     def _arm(self, shell: Connection) -> None:
-        deadline = shell.core.poll_timeout()
+        deadline = shell._core.poll_timeout()
         if deadline >= shell.armed_for or self.closed:
             return
         left = deadline - clock.now()
@@ -292,6 +292,7 @@ class Endpoint:
 
     def _give_up(self, core: ConnectionCore) -> None:
         """A mistake of ours in one connection must not cost the others their turn."""
+        core.wake()
         log.exception("internal error; the connection to %s is closed", core.paths[0].remote)
         if not core.is_closed():
             core.close_now(clock.now(), Code.INTERNAL, "")

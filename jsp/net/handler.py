@@ -205,8 +205,8 @@ class HandlerRunner:
             connection.on_stream = self._on_stream
         if _overrides(kind, "handle_message"):
             connection.on_messages = self._on_messages
-        connection.on_untaken = lambda c: self._drop_untaken()
-        connection.on_closed = lambda c: self._maybe_finish()
+        connection.on_untaken = self._drop_untaken
+        connection.on_closed = self._maybe_finish
         if _begins_at_once(kind) and not self._spawner.bounded:
             self._running += 1
             self._setup()
@@ -220,12 +220,11 @@ class HandlerRunner:
 
     def _on_done(self) -> None:
         self._running -= 1
-        self._drop_untaken()
-        self._maybe_finish()
+        assert self.connection is not None
+        self._drop_untaken(self.connection)
+        self._maybe_finish(self.connection)
 
-    def _drop_untaken(self) -> None:
-        connection = self.connection
-        assert connection is not None
+    def _drop_untaken(self, connection: Connection) -> None:
         if self._running or not self._ready or connection.closed or not connection.drop_untaken():
             return
         if self._factory not in _told:
@@ -282,9 +281,8 @@ class HandlerRunner:
         finally:
             self._messages_running = False
 
-    def _maybe_finish(self) -> None:
-        connection = self.connection
-        if self._running or self._finished or connection is None or not connection.closed:
+    def _maybe_finish(self, connection: Connection) -> None:
+        if self._running or self._finished or not connection.closed:
             return
         self._finished = True
         # They lead from the connection back here: a cycle, and what is in one is freed late and dearly.

@@ -44,7 +44,7 @@ class Receipt:
         * "replaced": a newer message with the same key took its place.
         """
         outcome = self._message.outcome
-        if outcome == _PENDING and self._connection.core.is_closed():
+        if outcome == _PENDING and self._connection._core.is_closed():
             outcome = _LOST
         return _OUTCOMES[outcome]
 
@@ -54,7 +54,7 @@ class Receipt:
         message = self._message
         connection.check_hub()
         deadline = connection.deadline(timeout)
-        while message.outcome == _PENDING and not connection.core.is_closed():
+        while message.outcome == _PENDING and not connection._core.is_closed():
             if message.watcher is None:
                 connection.core.send_messages.watch(message, Signal())
             connection.wait_for(message.watcher, deadline, "it is not known yet what became of the message")

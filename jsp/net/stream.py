@@ -106,7 +106,7 @@ class Stream:
         if not 0 <= urgency <= 7:
             raise LocalError("priority: 0 (first) to 7 (last)")
         if self.inner.send is not None:
-            self._connection.core.set_urgency(self.inner, urgency)
+            self._connection.core.prioritize(self.inner, urgency, self.incremental)
 
     @property
     def incremental(self) -> bool:
@@ -118,7 +118,7 @@ class Stream:
     @incremental.setter
     def incremental(self, incremental: bool) -> None:
         if self.inner.send is not None:
-            self._connection.core.set_incremental(self.inner, incremental)
+            self._connection.core.prioritize(self.inner, self.priority, incremental)
 
     @property
     def compress(self) -> bool:
@@ -171,10 +171,10 @@ class Stream:
         return size
 
     def _take(self, limit: int) -> bytes:
-        return self._connection.core.read(self.inner, limit)
+        return self._connection._core.read(self.inner, limit)
 
     def _take_into(self, view: memoryview) -> int:
-        return self._connection.core.read_into(self.inner, view)
+        return self._connection._core.read_into(self.inner, view)
 
     def has_news(self) -> bool:
         """Whether `recv` would not wait: there are bytes, it is the end, or the connection's."""
@@ -262,7 +262,7 @@ class Stream:
         self._connection.changed()
 
     def _limit(self) -> int:
-        return self._connection.core.config.send_buffer
+        return self._connection._core.config.send_buffer
 
     def _wait_writable(self, deadline: float | None = None) -> int:
         """Bytes that the send buffer takes, waiting until there is room (till `deadline`, if the call has one)."""
@@ -283,7 +283,7 @@ class Stream:
             room = self._limit() - send.unsent()
             if room > 0:
                 return room
-            connection.core.streams.want_writable(self.inner)
+            connection._core.streams.want_writable(self.inner)
             deadline = self._wait(self.writable, deadline, "the send buffer stayed full")
 
     # --- ends ----------------------------------------------------------------------------------------------

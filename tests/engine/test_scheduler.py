@@ -6,7 +6,7 @@ import random
 
 from jsp.engine.builder import Train
 from jsp.engine.modes import RELIABLE
-from jsp.engine.scheduler import Scheduler, Sender
+from jsp.engine.scheduler import DEFAULT_URGENCY, Scheduler, Sender
 from tests.sim.link import LinkSpec
 from tests.sim.world import World, connected
 
@@ -111,7 +111,7 @@ def test_streams_that_are_not_incremental_end_one_after_the_other() -> None:
     client, _, c, s = connected(world, LinkSpec(delay=0.02, rate=500_000, queue=20_000))
     for _ in range(3):
         stream = c.open_stream()
-        c.set_incremental(stream, False)
+        c.prioritize(stream, DEFAULT_URGENCY, False)
         stream.send.write(bytes(60_000))
     # Messages have their turns all the same.
     c.send_message(world.now, bytes(20_000), RELIABLE, False)

@@ -307,7 +307,7 @@ def test_urgent_stream_goes_first() -> None:
     slow.send.write(bytes(200_000))
     client.flush(c)
     world.run_for(0.3)
-    c.set_urgency(urgent, 0)
+    c.prioritize(urgent, 0, True)
     urgent.send.write(b"now")
     client.flush(c)
     begin = world.now

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from jsp.config import CONGESTION, KIB, Config
 from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import Identity
 from jsp.engine.connection import ConnectionCore
+from jsp.engine.hibernation import hibernate
 from jsp.engine.modes import BEST_EFFORT, RELIABLE, Mode, PartiallyReliable
 from jsp.engine.states import State
 from tests.sim.link import LinkSpec
@@ -130,10 +132,16 @@ def schedule_rebindings(world: World, client: Node, rng: random.Random) -> None:
 
 
 def schedule_rests(world: World, ends: Iterable[ConnectionCore], rng: random.Random) -> None:
-    """Let the ends go without ciphers at times, as the shell does with silent ones."""
+    """Let the ends go without ciphers at times, and sleep if they can, as the shell does with silent ones."""
+
+    def rest(end: ConnectionCore) -> None:
+        end.keys.rest()
+        hibernate(end)
+        end.wake()
+
     for end in ends:
         for _ in range(rng.randrange(4)):
-            world.schedule(world.now + rng.random() * 2, end.keys.rest)
+            world.schedule(world.now + rng.random() * 2, partial(rest, end))
 
 
 def finish(world: World, client: Node, server: Node, c, s, rng: random.Random) -> None:  # type: ignore[no-untyped-def]

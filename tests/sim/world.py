@@ -180,13 +180,13 @@ class Node:
                 if self.accept(event):
                     connection.accept_peer(now)
                 else:
-                    connection.refuse_peer(now, 0x2D, "go away")
+                    connection.close_now(now, 0x2D, "go away")
             if self.handler is not None:
                 self.handler(connection, event)
 
     def _transmit(self, connection: ConnectionCore, now: float) -> bool:
         sent = False
-        while True:
+        while connection.asleep is None:
             before = {p.id: (p.recovery.in_flight, p.space.probes) for p in connection.paths.values()}
             transmit = connection.poll_transmit(now)
             if transmit is None:
@@ -199,6 +199,8 @@ class Node:
             for i in range(0, len(data), transmit.segment_size):
                 self._send(data[i : i + transmit.segment_size], transmit.remote)
             self._ecn = 0
+        assert connection.poll_transmit(now) is None, "sends in its sleep"
+        return sent
 
     def _arm(self, connection: ConnectionCore) -> None:
         at = connection.poll_timeout()
@@ -237,7 +239,7 @@ def check_invariants(connection: ConnectionCore) -> None:
     """What must hold after every step (docs/spec.md section 14)."""
     closed = connection.lifecycle.closed
     assert closed is None or closed.by_peer or closed.application or closed.code != Code.INTERNAL, "a bug; see the log"
-    if connection.is_closed():
+    if connection.is_closed() or connection.asleep is not None:
         return
     assert 0 <= connection.credit.used <= connection.credit.limit or not connection.confirmed
     if connection.scheduler.credit_blocked:

@@ -1,0 +1,111 @@
+"""What a connection is kept as while nothing happens on it: a few hundred bytes.
+
+The parts of a connection (streams, messages, credit, paths with their recovery) are some eight kilobytes of small
+objects. When nothing is under way in any of them, they are written out as bytes by `pickle`, which takes along
+whatever state they have, and compressed against those of another connection, which differ in a few numbers only.
+The next packet, timer or call brings them back as they were. Keys and what is asked of every connection stay as
+they are: keys are never written out.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from zstandard import DICT_TYPE_RAWCONTENT, ZstdCompressionDict, ZstdCompressor, ZstdDecompressor
+
+from jsp.engine.states import State
+from jsp.engine.timers import IDLE, KEEP_ALIVE, NEVER
+
+if TYPE_CHECKING:
+    from jsp.engine.connection import ConnectionCore
+
+_PARTS = (
+    "control", "counters", "credit", "paths", "recv_messages", "scheduler", "send_messages", "streams", "timers",
+    "window",
+)  # fmt: skip
+
+
+class _Writer(pickle.Pickler):
+    """Writes what is shared with others by its number."""
+
+    def __init__(self, file: io.BytesIO, shared: list[object]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._numbers = {id(thing): number for number, thing in enumerate(shared)}
+
+    def persistent_id(self, thing: object) -> int | None:
+        return self._numbers.get(id(thing))
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, shared: list[object]) -> None:
+        super().__init__(file)
+        self._shared = shared
+
+    def persistent_load(self, number: int) -> object:
+        return self._shared[number]
+
+
+class _Codec:
+    """Compresses against the first connection that this process wrote out."""
+
+    def __init__(self, sample: bytes) -> None:
+        known = ZstdCompressionDict(sample, dict_type=DICT_TYPE_RAWCONTENT)
+        self._compressor = ZstdCompressor(level=1, dict_data=known, write_checksum=False)
+        self._decompressor = ZstdDecompressor(dict_data=known)
+        self.compress = self._compressor.compress
+        self.decompress = self._decompressor.decompress
+
+
+_codec: _Codec | None = None
+
+
+def _shared(conn: ConnectionCore) -> list[Any]:
+    """What parts of `conn` refer to and is not theirs alone."""
+    return [conn, conn.host, conn.config, conn.events, conn.host.memory]
+
+
+def is_quiet(conn: ConnectionCore) -> bool:
+    """Whether nothing is under way, nothing waits for anybody, and no part is in the hands of the owner."""
+    if conn.lifecycle.state is not State.OPEN or not conn.confirmed or conn.keying is not None:
+        return False
+    if conn.events or conn.early or conn.has_frames() or conn.scheduler or conn.streams.streams:
+        return False
+    if conn.send_messages.unresolved or conn.send_messages.waiting or conn.send_messages.watched:
+        return False
+    if conn.recv_messages.ready:
+        return False
+    # Packets in flight, acknowledgements due, challenges, keys of before, messages that expire: each has its timer.
+    conn.poll_timeout()
+    return not any(at != NEVER and timer not in (IDLE, KEEP_ALIVE) for timer, at in enumerate(conn.timers.deadlines))
+
+
+def hibernate(conn: ConnectionCore) -> bool:
+    """Keep the parts of `conn` as bytes until one is needed, if it is quiet; whether it was."""
+    global _codec
+    if conn.asleep is not None:
+        return True
+    # A controller of the user's own may lead to what is not ours to copy.
+    if not isinstance(conn.config.congestion, str) or not is_quiet(conn):
+        return False
+    wake_at = conn.poll_timeout()
+    file = io.BytesIO()
+    _Writer(file, _shared(conn)).dump([getattr(conn, name) for name in _PARTS])
+    written = file.getvalue()
+    if _codec is None:
+        _codec = _Codec(written)
+    conn.asleep, conn.wake_at = _codec.compress(written), wake_at
+    for name in _PARTS:
+        setattr(conn, name, None)
+    return True
+
+
+def wake(conn: ConnectionCore) -> None:
+    """Bring the parts of `conn` back."""
+    assert conn.asleep is not None and _codec is not None
+    written = _codec.decompress(conn.asleep)
+    parts = _Reader(io.BytesIO(written), _shared(conn)).load()
+    for name, part in zip(_PARTS, parts, strict=True):
+        setattr(conn, name, part)
+    conn.asleep = None
