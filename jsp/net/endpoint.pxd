@@ -10,6 +10,7 @@ from jsp.net.waiting cimport Signal
 from jsp.wire.buffer cimport PacketBuffer
 
 cdef long long _BATCHES
+cdef double _BUSY_S
 cdef double _SPINNING_MAX_S
 cdef double _NOTED_EVERY_S
 cdef long long _WOKEN_MAX

@@ -8,21 +8,15 @@ The life of a handler: `setup`, then `handle_stream` for each stream (each in a 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
-
-import gevent
-from gevent import Greenlet
-from gevent.pool import Pool
 
 from jsp.crypto.identity import PeerId
 from jsp.engine.message import Message
 from jsp.errors import Code, ConnectionClosed, Error, StreamClosed, StreamReset, StreamStopped
-from jsp.net import clock
 from jsp.net.connection import Connection
+from jsp.net.spawning import Spawner
 from jsp.net.stream import Stream
 
 log = logging.getLogger("jsp")
@@ -32,9 +26,6 @@ _PEER_GONE = (ConnectionClosed, StreamReset, StreamStopped, StreamClosed)
 
 # Factories whose clients send what nobody takes: each is worth one line in the log.
 _told: WeakSet[Callable[[Connection], Handler]] = WeakSet()
-
-# Seconds for what was killed to end, and for `finish`, which then follows.
-_GRACE = 1.0
 
 
 class Handler:
@@ -63,124 +54,6 @@ class Handler:
 
     def finish(self) -> None:
         """The connection is over. Always runs, after all other methods have returned."""
-
-
-class _Task(NamedTuple):
-    """What `Spawner.spawn` was called with."""
-
-    function: Callable[..., None]
-    args: tuple[Any, ...]
-    done: Callable[[], None] | None
-    certain: bool
-
-
-class Spawner:
-    """Starts greenlets, at most as many at once as its pool has room for; the others wait their turn.
-
-    Attributes:
-        greenlets: those that have not ended.
-        bounded: whether there is a pool.
-    """
-
-    def __init__(self, pool: Pool | None) -> None:
-        self._pool = pool
-        self.bounded = pool is not None
-        self._waiting: deque[_Task] = deque()
-        self._starter: Greenlet[..., Any] | None = None
-        self._certain: set[Greenlet[..., Any]] = set()
-        self._stopping = False
-        self.greenlets: set[Greenlet[..., Any]] = set()
-
-    def full(self) -> bool:
-        """Whether what is spawned now has to wait."""
-        return self._pool is not None and (bool(self._waiting) or self._pool.full())
-
-    def spawn(
-        self, function: Callable[..., None], *args: Any, done: Callable[[], None] | None = None, certain: bool = False
-    ) -> None:
-        """Run `function(*args)` in a greenlet of its own, now or when there is room.
-
-        `done` is called, in the hub, when it has ended, and also when it was not run because of `stop`; what is
-        `certain` is run nevertheless.
-        """
-        task = _Task(function, args, done, certain)
-        if self._stopping:
-            self._settle(task)
-        elif self.full():
-            self._waiting.append(task)
-            if not self._starter:
-                self._starter = gevent.spawn(self._start_waiting)
-        else:
-            self._start(task, self._pool)
-
-    def _start(self, task: _Task, pool: Pool | None) -> None:
-        greenlet = Greenlet(task.function, *task.args)
-        self.greenlets.add(greenlet)
-        if task.certain:
-            self._certain.add(greenlet)
-        if pool is not None:
-            pool.start(greenlet)  # type: ignore[arg-type]  # any result will do
-        else:
-            greenlet.start()
-        greenlet.rawlink(partial(self._on_done, task))
-
-    def _on_done(self, task: _Task, greenlet: Greenlet[..., Any]) -> None:
-        self.greenlets.discard(greenlet)
-        self._certain.discard(greenlet)
-        if task.done is not None:
-            task.done()
-
-    def _start_waiting(self) -> None:
-        # The pool may be shared, so that only itself knows when it has room.
-        assert self._pool is not None
-        while self._waiting:
-            self._pool.wait_available()
-            if not self._pool.full():
-                self._start(self._waiting.popleft(), self._pool)
-
-    def _settle(self, task: _Task) -> None:
-        """Nothing is begun any more but what is certain, for which there need not be room."""
-        if task.certain:
-            self._start(task, None)
-        elif task.done is not None:
-            task.done()
-
-    def stop(self, timeout: float) -> None:
-        """Start nothing that still waits, give what runs `timeout` seconds, then kill it.
-
-        What is certain may take a second more. The greenlet that calls this is left alone; so are others that do
-        not end when they are killed.
-        """
-        self._stopping = True
-        try:
-            if self._starter is not None:
-                self._starter.kill(block=False)
-                self._starter = None
-            while self._waiting:
-                self._settle(self._waiting.popleft())
-            self._join(timeout)
-            gevent.killall(self._others() - self._certain, block=False)
-            self._join(_GRACE)
-            late = self._others() & self._certain
-            gevent.killall(late, block=False)
-            self._join(_GRACE if late else 0.0)
-        except BaseException:
-            # The caller does not want to wait any longer (gevent.Timeout, Ctrl-C).
-            gevent.killall(self._others() - self._certain, block=False)
-            raise
-        finally:
-            self._stopping = False
-        if self._others():
-            log.warning("%d handler(s) do not end although they were killed", len(self._others()))
-
-    def _others(self) -> set[Greenlet[..., Any]]:
-        return self.greenlets - {gevent.getcurrent()}
-
-    def _join(self, timeout: float) -> None:
-        """Wait until all have ended, also those that follow on them, for at most `timeout` seconds."""
-        deadline = clock.now() + timeout
-        while (running := self._others()) and (left := deadline - clock.now()) > 0:
-            gevent.joinall(list(running), timeout=left)
 
 
 class HandlerRunner:
@@ -268,7 +141,8 @@ class HandlerRunner:
     def _on_messages(self, connection: Connection) -> None:
         if self._ready and connection.on_messages is not None and not self._messages_running:
             self._messages_running = True
-            self._spawn(self._messages)
+            self._running += 1
+            self._spawner.lend(self._messages, connection, self._on_done)
 
     def _messages(self) -> None:
         assert self._handler is not None and self.connection is not None

@@ -22,9 +22,10 @@ from jsp.net import clock
 from jsp.net.client import groups_of
 from jsp.net.connection import Connection
 from jsp.net.endpoint import Endpoint
-from jsp.net.handler import Handler, HandlerRunner, Spawner
+from jsp.net.handler import Handler, HandlerRunner
 from jsp.net.interrupts import orderly_interrupts
 from jsp.net.judging import judge
+from jsp.net.spawning import Spawner
 from jsp.net.steering import bind_all
 from jsp.net.stream import Stream
 from jsp.net.trust import Trust
