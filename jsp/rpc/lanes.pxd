@@ -27,6 +27,7 @@ cdef class Lanes:
     @cython.locals(stream=Stream)
     cpdef bint try_send(self, long long lane, bytes frame) except? -1
     cpdef cork(self)
+    cpdef bint is_corked(self) except? -1
     @cython.locals(stream=Stream, sending=SendStream)
     cpdef cork_for_turn(self)
     cdef _keep(self, bytes frame)
@@ -48,16 +49,14 @@ cdef class LaneReader:
     cpdef read(self)
 
 
-@cython.locals(reader=LaneReader)
-cpdef read_lane(stream, long long max_frame, handle)
-
-
 cdef class Listener:
     cdef object _handle
     cdef long long _max
+    cdef bint _over
     cdef list _readers
     cdef object _refuse
     cdef readonly Signal arrived
+    cdef public bint held
 
     cpdef open(self, Stream stream)
     @cython.locals(reader=LaneReader, stream=Stream)

@@ -103,6 +103,10 @@ class Lanes:
         if self._corked is None:
             self._corked = []
 
+    def is_corked(self) -> bool:
+        """Whether small frames are kept back."""
+        return self._corked is not None
+
     def cork_for_turn(self) -> None:
         """Keep small frames back until those have gone on who are to do so in this turn of the loop.
 
@@ -180,16 +184,6 @@ class LaneReader:
             self._handle(frames)
 
 
-def read_lane(stream: Stream, max_frame: int, handle: Callable[[list[Frame]], None]) -> None:
-    """Give `handle` the frames that come on a lane, until the connection is over.
-
-    Raises ConnectionClosed then, and BadFrame when the lane ends before.
-    """
-    reader = LaneReader(stream, max_frame, handle)
-    while True:
-        reader.read()
-
-
 class Listener:
     """Reads all lanes that the peer opened, without a greenlet: in the loop's own, or in that of one who spins.
 
@@ -200,14 +194,17 @@ class Listener:
 
     Attributes:
         arrived: given when there is something to read.
+        held: whether nothing is read for now; who sets it calls `read` later.
     """
 
-    __slots__ = ("_handle", "_max", "_readers", "_refuse", "arrived")
+    __slots__ = ("_handle", "_max", "_over", "_readers", "_refuse", "arrived", "held")
 
     def __init__(
         self, max_frame: int, handle: Callable[[list[Frame]], None], refuse: Callable[[BadFrame], None]
     ) -> None:
         self.arrived = Signal()
+        self.held = False
+        self._over = False
         self._max = max_frame
         self._handle = handle
         self._refuse = refuse
@@ -230,17 +227,19 @@ class Listener:
         try:
             for reader in self._readers:
                 stream = reader.stream
-                while stream.has_news():
+                while not self.held and stream.has_news():
                     reader.read()
         except ConnectionClosed:
-            pass
+            self._over = True
         except BadFrame as error:
+            self._over = True
             self._refuse(error)
 
     def switch(self, value: object) -> None:
         """Something has come: what `arrived` wakes."""
-        self.arrived.add(self)
         self.read()
+        if not self._over:
+            self.arrived.add(self)
 
 
 def close_for(connection: Connection, error: BadFrame) -> None:

@@ -1,8 +1,8 @@
 """`jsp.rpc.Server`: a `jsp.Server` whose connections carry calls.
 
-A greenlet reads each lane and hands requests to workers (`workers.py`); nothing else runs while nothing happens, so
-an idle client costs its reader. What a client may have under way is bounded by the protocol, and a reader never waits
-for methods: cancels and credit always get through.
+Requests are read in the turn that brings them and handed to workers (`intake.py`, `workers.py`); nothing runs while
+nothing happens, and an idle client costs no greenlet. What a client may have under way is bounded by the protocol, and
+reading never waits for methods: cancels and credit always get through.
 
 When a connection ends, methods that its calls run are stopped with GreenletExit, as by a cancel, since nobody is left
 to take their results; notifications run to their end, as nobody waits for those anyhow. `stop` stops them all.
@@ -15,17 +15,17 @@ from typing import Any
 from gevent.pool import Pool
 
 from jsp.config import Config
-from jsp.errors import ConnectionClosed, LocalError
+from jsp.errors import LocalError
 from jsp.net import clock
+from jsp.net.connection import Connection
 from jsp.net.handler import Handler
 from jsp.net.server import Listener
 from jsp.net.server import Server as TransportServer
 from jsp.net.stream import Stream
 from jsp.rpc.codec import MAX_FRAME, check_max_frame
-from jsp.rpc.errors import BadFrame
 from jsp.rpc.execution import Served, execute
 from jsp.rpc.intake import Intake
-from jsp.rpc.lanes import close_for, read_lane, rpc_config
+from jsp.rpc.lanes import rpc_config
 from jsp.rpc.service import as_service
 from jsp.rpc.workers import Workers
 
@@ -62,13 +62,12 @@ class Server(TransportServer):
         self.debug = debug
         self.max_frame = check_max_frame(max_frame)
         self.workers = Workers(execute, _limit(spawn))
-        server = self
-
-        class PerConnection(CallHandler):
-            rpc = server
-
         # Clients keep their connections alive; a server that did so too would do it for thousands.
-        super().__init__(listener, PerConnection, config=rpc_config(config or Config()), **options)
+        super().__init__(listener, Handler, config=rpc_config(config or Config()), **options)
+
+    def serve(self, connection: Connection) -> None:
+        """Run the methods that a new client calls."""
+        ServedClient(connection, self)
 
     def stop(self, timeout: float | None = None) -> None:
         """Take no new connections, close the open ones, stop their calls, give notifications `timeout` seconds.
@@ -86,24 +85,19 @@ class Server(TransportServer):
     close = stop
 
 
-class CallHandler(Handler):
+class ServedClient:
     """One client's connection."""
 
-    rpc: Server
+    def __init__(self, connection: Connection, server: Server) -> None:
+        self._served = Served(connection, server.service, server.workers, server.max_frame, server.debug)
+        connection.on_stream = Intake(self._served, server.max_frame).on_stream
+        connection.on_untaken = _drop_messages
+        connection.on_closed = self._on_closed
 
-    def setup(self) -> None:
-        server = self.rpc
-        self._served = Served(self.conn, server.service, server.workers, server.max_frame, server.debug)
-
-    def handle_stream(self, stream: Stream) -> None:
-        try:
-            read_lane(stream, self.rpc.max_frame, Intake(self._served, self.rpc.max_frame).on_frames)
-        except ConnectionClosed:
-            pass
-        except BadFrame as error:
-            close_for(self.conn, error)
-
-    def finish(self) -> None:
+    def _on_closed(self, connection: Connection) -> None:
+        # They lead from the connection back here: a cycle, and what is in one is freed late and dearly.
+        connection.on_stream = _over
+        connection.on_closed = None
         served = self._served
         for call in served.session.close():
             if call.worker is not None:
@@ -111,6 +105,15 @@ class CallHandler(Handler):
             else:
                 served.session.finish(call)
         served.start_waiting()
+
+
+def _drop_messages(connection: Connection) -> None:
+    """Nobody takes them, and their credit is given back."""
+    connection.drop_untaken()
+
+
+def _over(connection: Connection, stream: Stream) -> None:
+    """What becomes of streams when the connection is over."""
 
 
 def _limit(spawn: str | int | Pool) -> int | None:

@@ -1,11 +1,11 @@
 # cython: language_level=3, annotation_typing=False, nonecheck=True
 """Greenlets that run methods: started at once, used again, bounded, stoppable.
 
-A method starts inside the turn of whoever read its request, without a round through the loop: the reader switches to
-a worker directly. A method that never waits - most are like that - is over when its worker goes on to the next call;
-when there is none it has switched back and is there for later, and nothing was scheduled or made. When a method does
-wait, the reader goes on through a callback that it left for that case; that worker finishes on its own and is not used
-again.
+A method starts inside the turn that brought its request, without a round through the loop: the hub, which read it,
+switches to a worker directly. A method that never waits - most are like that - is over when its worker goes on to the
+next call; when there is none it has switched back and is there for later, and nothing was scheduled or made. When a
+method does wait, that leads back to the hub too; that worker finishes on its own and is not used again. A greenlet that
+starts a call, because the end of another made room for it, goes on through a callback that it left for that case.
 
 So greenlets that never waited are shared by calls one after another, as threads of a pool are: a `gevent.local` that
 a method leaves behind is seen by a later one, while context variables start empty for each.
@@ -75,22 +75,23 @@ class Workers:
         self._stopping = False
 
     def start(self, call: ServedCall) -> None:
-        """Run `call` now, until it waits or is over, or later when too many are running. Not in the hub."""
+        """Run `call` now, until it waits or is over, or later when too many are running."""
         self._employ(call)
 
     def lead(self, work: Work) -> None:
-        """Have a worker do `work` now, until it waits or is over. Not in the hub."""
+        """Have a worker do `work` now, until it waits or is over."""
         self._employ(work)
 
     def _employ(self, job: ServedCall | Work) -> None:
         hub = get_hub()
         worker = self._idle.pop() if self._idle else Worker(self._work, hub)
         starter = worker.starter = getcurrent()
-        resume = hub.loop.run_callback(starter.switch)
+        resume = None if starter is hub else hub.loop.run_callback(starter.switch)
         try:
             worker.switch(job)
         finally:
-            resume.stop()
+            if resume is not None:
+                resume.stop()
             worker.starter = None
 
     def _work(self, job: ServedCall | Work) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -14,7 +13,7 @@ import jsp.rpc
 from jsp.rpc import codec
 from jsp.rpc.codec import REPLY, Encoder, Frame, Framer
 from jsp.rpc.errors import BadFrame, CloseCode
-from jsp.rpc.lanes import ITEMS, LARGE, SMALL, SMALL_MAX, Lanes, Listener, close_for, lane_for, read_lane, rpc_config
+from jsp.rpc.lanes import ITEMS, LARGE, SMALL, SMALL_MAX, Lanes, Listener, close_for, lane_for, rpc_config
 from tests.rpc.support import IDENTITY, LOOPBACK, until
 
 
@@ -182,42 +181,6 @@ def read_raw(ends: Ends, data: bytes, *, bidirectional: bool = False) -> jsp.Str
     if data:
         stream.sendall(data)
     return stream
-
-
-def test_a_lane_is_read_until_the_connection_ends(ends: Ends) -> None:
-    frame = Encoder().frame(REPLY, 1, "x")
-    read_raw(ends, frame * 3 + frame[:5])
-    seen: list[Frame] = []
-    reader = gevent.spawn(read_lane, ends.server.accept_stream(timeout=5), codec.MAX_FRAME, seen.extend)
-    until(lambda: len(seen) == 3)
-    ends.client.abort()
-    with pytest.raises(jsp.ConnectionClosed):
-        reader.get(timeout=5)
-
-
-@pytest.mark.parametrize("end", ["finish", "bidirectional", "malformed"])
-def test_what_a_lane_must_not_be(ends: Ends, end: str) -> None:
-    stream = read_raw(
-        ends, b"\x00\x00\x00\x01" * 3 if end == "malformed" else b"", bidirectional=end == "bidirectional"
-    )
-    if end == "finish":
-        stream.close()
-    with pytest.raises(BadFrame):
-        read_lane(ends.server.accept_stream(timeout=5), codec.MAX_FRAME, lambda frames: None)
-
-
-class ResetStream:
-    """A lane whose sender abandons it."""
-
-    inner = SimpleNamespace(send=None)
-
-    def recv(self, size: int) -> bytes:
-        raise jsp.StreamReset("the peer abandoned the stream", 1)
-
-
-def test_a_lane_must_not_be_reset() -> None:
-    with pytest.raises(BadFrame):
-        read_lane(ResetStream(), codec.MAX_FRAME, lambda frames: None)  # type: ignore[arg-type]
 
 
 class Heard:
