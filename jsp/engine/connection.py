@@ -41,6 +41,7 @@ from jsp.engine.streams import Stream, StreamTable
 from jsp.engine.timers import DRAIN, KEYS, LINGER, NEVER, TimerTable
 from jsp.engine.traffic import Endpoint, Event, Received, Transmit
 from jsp.errors import Code, ForkedConnection, MessageTooLarge, ProtocolViolation
+from jsp.recovery.acks import MIN_DELAY_S
 from jsp.wire import frames
 from jsp.wire.buffer import PacketBuffer
 from jsp.wire.messages import TransportParams
@@ -171,6 +172,7 @@ class ConnectionCore:
             original_dcid=self.original_dcid if self.server else b"",
             reset_token=reset_token if self.server else b"",
             compression=c.compression.offer if c.compression is not None else b"",
+            min_ack_delay_us=round(MIN_DELAY_S * 1_000_000),
         )
 
     # --- the five verbs ------------------------------------------------------------------------------------

@@ -137,6 +137,7 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     conn.peer_compression = params.compression
     path = conn.paths[0]
     path.recovery.peer_max_ack_delay = params.max_ack_delay_ms / 1000
+    path.peer_min_ack_delay = params.min_ack_delay_us / 1_000_000
     wanted = conn.config.max_datagram_size or DEFAULT_DATAGRAM_SIZE
     path.set_mtu(min(wanted, params.max_datagram_size))
     if params.reset_token:

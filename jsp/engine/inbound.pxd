@@ -22,6 +22,7 @@ cdef long long _PADDING
 cdef long long _MESSAGE
 cdef long long _ABANDON
 cdef long long _SKIPPABLE
+cdef long long _ACK_FREQUENCY
 cdef long long _APPLICATION
 cdef long long _ELICITING
 cdef long long _NOT_PROBING
@@ -50,6 +51,11 @@ cpdef long long walk(
 cpdef _skip_padding(Reader reader)
 @cython.locals(acked_path=Path, space=PacketSpace)
 cpdef _on_ack(ConnectionCore conn, Path path, long long level, Ack ack, double now)
+@cython.locals(
+    path_id=cython.longlong, sequence=cython.longlong, packets=cython.longlong, delay_us=cython.longlong,
+    reordering=cython.longlong, delay=cython.double, path=Path,
+)
+cpdef _on_extension(ConnectionCore conn, Reader reader, long long kind)
 @cython.locals(messages=RecvMessages, frame=MessageFrame)
 cpdef _on_message(ConnectionCore conn, Reader reader, long long kind, double now)
 cpdef _on_ping(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)

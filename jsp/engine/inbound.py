@@ -18,6 +18,7 @@ from jsp.engine.events import MessagesReadable, PathChanged
 from jsp.engine.path import Path
 from jsp.engine.traffic import Endpoint, Received
 from jsp.errors import BadPacket, Code, ProtocolViolation
+from jsp.recovery.acks import MAX_DELAY_S, MIN_DELAY_S
 from jsp.wire.buffer import PacketBuffer, Reader
 from jsp.wire.frames import APPLICATION, HANDSHAKE, INITIAL, PERMITTED
 from jsp.wire.packet import TYPE_HANDSHAKE, TYPE_INITIAL, LongHeader
@@ -33,6 +34,7 @@ _PADDING = frames.PADDING
 _MESSAGE = frames.MESSAGE
 _ABANDON = frames.MESSAGE_ABANDON
 _SKIPPABLE = frames.SKIPPABLE
+_ACK_FREQUENCY = frames.ACK_FREQUENCY
 _APPLICATION = APPLICATION
 _PERMITTED = PERMITTED
 
@@ -169,7 +171,7 @@ def walk(
                 kind = reader.pull_varint()
                 if level != _APPLICATION or kind < _SKIPPABLE:
                     raise ProtocolViolation(Code.FRAME_ENCODING, f"frame {kind:#x} not allowed here")
-                frames.skip_unknown(reader)
+                _on_extension(conn, reader, kind)
                 found |= _ELICITING | _NOT_PROBING
                 conn.spend_control(1)
                 continue
@@ -222,6 +224,19 @@ def _on_ack(conn: ConnectionCore, path: Path, level: int, ack: frames.Ack, now: 
     path.recovery.on_ack(space, ack.starts, ack.stops, ack.delay, now, ack.ecn)
     if conn.scheduler.done:
         conn.streams.settle_done()
+
+
+def _on_extension(conn: ConnectionCore, reader: Reader, kind: int) -> None:
+    if kind != _ACK_FREQUENCY:
+        frames.skip_unknown(reader)
+        return
+    path_id, sequence, packets, delay_us, reordering = frames.parse_ack_frequency(reader)
+    delay = delay_us / 1_000_000
+    if not MIN_DELAY_S <= delay <= MAX_DELAY_S:
+        raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "asks for ACKs sooner or later than there are any")
+    path = conn.paths.get(path_id)
+    if path is not None:
+        path.space.acks.on_request(sequence, packets, delay, reordering)
 
 
 def _on_message(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> None:

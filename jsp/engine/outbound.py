@@ -192,6 +192,8 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     assert keys is not None
     conn.prepare_keys(now)
     train = conn.train
+    if wants:
+        path.plan_acks()
     if wants and space.next_number >= space.skip_at:
         space.skip_number(recovery.controller.window // path.mtu, int.from_bytes(conn.entropy(4), "big"))
     number = space.next_number
@@ -221,15 +223,16 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
 
 
 def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: bool) -> None:
+    if path.space.probes and train.room():
+        # Whatever it carries, a probe is answered at once.
+        train.push_u8(frames.PING)
+        train.mark_eliciting()
     if wants:
         while not _write_control(conn, path, train, now):
             if not train.advance():
                 return
         conn.scheduler.fill(train)
     if path.space.probes and train.count == 0:
-        if not train.has_eliciting() and train.room():
-            train.push_u8(frames.PING)
-            train.mark_eliciting()
         # SPEC 4.6: large enough to be answered by a stateless reset, should the peer have forgotten us.
         train.pad_to(_PROBE_MIN)
 
@@ -262,8 +265,10 @@ def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -
         return False
     if conn.send_messages.has_control() and not conn.send_messages.write_control(train):
         return False
-    # Connection ids are wanted only when something changes.
+    # Connection ids and other ACKs are wanted only when something changes.
     for other in conn.paths.values():
+        if other.ack_frequency is not None and other.ack_frequency.due:
+            other.ack_frequency.write_frame(train, other.id)
         other.local_cids.write_frames(train)
         other.remote_cids.write_frames(train)
         if other.local_cids.has_frames() or other.remote_cids.has_frames():

@@ -1,10 +1,12 @@
 # C types of path.py.
+from jsp.engine.ack_frequency cimport AckFrequency
 from jsp.engine.cids cimport LocalCids, RemoteCids
 from jsp.recovery.loss cimport LossDetector, PacketSpace
 
 cdef long long _CHALLENGE_TRIES
 cdef double _RESPONSES_PER_S
 cdef long long _UNLIMITED
+cdef long long _BULK_PACKETS
 
 
 cdef class Challenge:
@@ -18,6 +20,7 @@ cdef class Path:
     cdef object _congestion
     cdef object _fallback_asked
     cdef object _response_rate
+    cdef public AckFrequency ack_frequency
     cdef public long long arriving
     cdef public long long arriving_at
     cdef public list challenges
@@ -27,6 +30,7 @@ cdef class Path:
     cdef public object local
     cdef public LocalCids local_cids
     cdef public long long mtu
+    cdef public double peer_min_ack_delay
     cdef public long long received
     cdef public LossDetector recovery
     cdef public object remote
@@ -40,6 +44,7 @@ cdef class Path:
     cpdef long long amplification_left(self) except? -1
     cpdef long long response_limit(self, address, long long size) except? -1
     cpdef set_mtu(self, long long mtu)
+    cpdef plan_acks(self)
     cpdef rebind(self, remote, local, long long size, bytes fresh, double now)
     cpdef _restart_recovery(self)
     cpdef bint may_respond(self, double now) except? -1

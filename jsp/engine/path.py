@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jsp.engine.ack_frequency import BULK_PACKETS, AckFrequency
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.traffic import Endpoint
@@ -24,6 +25,7 @@ AMPLIFICATION = 3  # RFC 9000 section 8.1
 _CHALLENGE_TRIES = 3
 _RESPONSES_PER_S = 10.0
 _UNLIMITED = 1 << 62
+_BULK_PACKETS = BULK_PACKETS
 
 
 class Challenge:
@@ -53,12 +55,14 @@ class Path:
         arriving_at, arriving: where in its buffer the batch begins whose packets are being taken, and how long it is.
         fallback: the last validated address while `remote` is not.
         key_phase_start: number of the first packet sent under the present keys.
+        ack_frequency: how the peer was asked to acknowledge; None while it never was.
+        peer_min_ack_delay: seconds it lets itself be asked to hold an ACK back at least; 0: it takes no such wishes.
     """
 
     __slots__ = (
-        "_congestion", "_fallback_asked", "_response_rate", "arriving", "arriving_at", "challenges",
-        "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "received", "recovery", "remote",
-        "remote_cids", "response", "sent", "space", "validated",
+        "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "challenges",
+        "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "peer_min_ack_delay", "received",
+        "recovery", "remote", "remote_cids", "response", "sent", "space", "validated",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +93,8 @@ class Path:
         self.fallback: Endpoint | None = None
         self._fallback_asked = float("-inf")
         self.key_phase_start = 0
+        self.ack_frequency: AckFrequency | None = None
+        self.peer_min_ack_delay = 0.0
         self.local_cids: LocalCids
         self.remote_cids: RemoteCids
 
@@ -113,6 +119,14 @@ class Path:
         """Datagrams of up to `mtu` bytes from now on."""
         self.mtu = mtu
         self.recovery.controller.on_datagram_size(mtu)
+
+    def plan_acks(self) -> None:
+        """Before data leaves: see whether the peer should be asked for more or fewer ACKs."""
+        if self.ack_frequency is None:
+            if self.peer_min_ack_delay == 0 or self.recovery.controller.window < _BULK_PACKETS * self.mtu:
+                return
+            self.ack_frequency = AckFrequency(self.recovery, self.peer_min_ack_delay)
+        self.ack_frequency.update(self.mtu)
 
     # --- rebinding -----------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 
 One set of numbers serves two ends: nothing is taken twice, and ACK frames are written from it. A receive batch
 is acknowledged once; a lone packet waits for a second one or for the delay we promised; a gap or reordering is
-told at once.
+told at once. A sender of much may ask for less (ACK_FREQUENCY; draft-ietf-quic-ack-frequency).
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ REPLAY_WINDOW = 4096
 _WINDOW = REPLAY_WINDOW
 # Ranges told in one ACK: the newest ones; older ones were told before.
 ACK_RANGES_SENT = 64
+# The shortest delay that may be asked for, which is what the loop's timer resolves, and the longest (RFC 9000 18.2).
+MIN_DELAY_S = 0.001
+MAX_DELAY_S = 16.384
+# Packets after which a lone one is acknowledged, and a missing one told of, unless the peer asks for something else.
+PACKETS = 2
+REORDERING = 1
+# Looking for gaps costs as many steps as this: who asks for more gets ACKs sooner than asked.
+_REORDERING_MAX = 128
 
 
 class AckTracker:
@@ -27,6 +35,9 @@ class AckTracker:
         deadline: when an ACK must be on its way; `NEVER` when none is owed.
         pending: ack-eliciting packets not yet acknowledged.
         ect0, ect1, ce: packets that arrived with these marks (RFC 9000 section 13.4.1).
+        max_delay: seconds an ACK may be held back.
+        packets: how many ack-eliciting packets are acknowledged without waiting any longer.
+        reordering: how many numbers later than a missing one the ACK is sent that tells of it; 0: none is for that.
     """
 
     __slots__ = (
@@ -34,6 +45,8 @@ class AckTracker:
         "_filled",
         "_floor",
         "_largest_time",
+        "_requested",
+        "_told",
         "_urgent",
         "ce",
         "deadline",
@@ -41,12 +54,16 @@ class AckTracker:
         "ect1",
         "largest",
         "max_delay",
+        "packets",
         "pending",
         "ranges",
+        "reordering",
     )
 
     def __init__(self, max_delay: float) -> None:
         self.max_delay = max_delay
+        self.packets = PACKETS
+        self.reordering = REORDERING
         self.ranges = RangeSet()
         self.largest = -1
         self.deadline = NEVER
@@ -58,6 +75,9 @@ class AckTracker:
         self._filled: list[tuple[int, int]] = []
         self._largest_time = 0.0
         self._urgent = False
+        # The largest number of the last ACK; the sequence number of the last ACK_FREQUENCY.
+        self._told = -1
+        self._requested = -1
 
     def accept(self, number: int, now: float) -> bool:
         """Note an authenticated packet; False when it was seen before or is too old to tell."""
@@ -69,7 +89,7 @@ class AckTracker:
             return True
         if number < self._floor or number in self.ranges:
             return False
-        if number != self.largest + 1:
+        if number != self.largest + 1 and self.reordering == 1:
             self._urgent = True
         self.ranges.add(number, number + 1)
         if number < self.largest:
@@ -86,6 +106,14 @@ class AckTracker:
             self._floor = number - _WINDOW
             self.ranges.drop_below(self._floor)
         return True
+
+    def on_request(self, sequence: int, packets: int, max_delay: float, reordering: int) -> None:
+        """ACK_FREQUENCY: how the peer wants to be acknowledged; nothing if it has asked for something else since."""
+        if sequence > self._requested:
+            self._requested = sequence
+            self.packets = packets
+            self.max_delay = max_delay
+            self.reordering = min(reordering, _REORDERING_MAX)
 
     def hurry(self) -> None:
         """The next ACK must not wait: somebody measures a round trip, or asks whether we are there."""
@@ -110,11 +138,23 @@ class AckTracker:
         """`eliciting` of the packets accepted since the last call ask for an acknowledgement."""
         if eliciting:
             self.pending += eliciting
-            if self.pending >= 2 or self._urgent:
+            if self.pending >= self.packets or self._urgent or (self.reordering > 1 and self._has_news()):
                 self.deadline = now
             elif self.deadline == NEVER:
                 self.deadline = now + self.max_delay
         self._urgent = False
+
+    def _has_news(self) -> bool:
+        """Whether a number is missing for long enough that the peer should hear of it, and was not at the last ACK."""
+        starts, stops = self.ranges.starts, self.ranges.stops
+        told = self._told - self.reordering
+        tell = self.largest - self.reordering
+        i = len(starts) - 1
+        while i > 0 and starts[i] - 1 > told:
+            if max(stops[i - 1], told + 1) <= min(starts[i] - 1, tell):
+                return True
+            i -= 1
+        return False
 
     def first_told(self) -> int:
         """Index of the first of `ranges` that an ACK should tell; all that follow belong to it."""
@@ -133,6 +173,7 @@ class AckTracker:
         """An ACK left; returns what `on_acked` wants to hear when it arrived."""
         self.pending = 0
         self.deadline = NEVER
+        self._told = self.largest
         return self.largest + 1
 
     def on_acked(self, told: int, _: int) -> None:

@@ -27,6 +27,14 @@ cpdef long long push_ack(
     Writer w, long long path_id, double delay, list starts, list stops, long long low=*
 ) except? -1
 cpdef push_marks(Writer w, long long ack_at, long long ect0, long long ect1, long long ce)
+@cython.locals(size=cython.longlong, stop=cython.longlong)
+cpdef tuple parse_ack_frequency(Reader r)
+@cython.locals(size=cython.longlong, value=cython.longlong)
+cpdef bint push_ack_frequency(
+    Writer w, long long path_id, long long sequence, long long packets, long long delay, long long reordering
+
+
+) except? -1
 cpdef tuple parse_reset(Reader r)
 cpdef tuple parse_two(Reader r)
 @cython.locals(offset=cython.longlong, size=cython.longlong, start=cython.longlong)

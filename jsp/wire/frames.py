@@ -40,6 +40,7 @@ HANDSHAKE_DONE = 0x1E
 MESSAGE_ABANDON = 0x1F
 MESSAGE = 0x20  # 0x20-0x3f
 SKIPPABLE = 0x40  # from here on frames carry a length
+ACK_FREQUENCY = 0x48
 
 STREAM_FIN = 0x01
 STREAM_LEN = 0x02
@@ -171,6 +172,30 @@ def push_marks(w: Writer, ack_at: int, ect0: int, ect1: int, ce: int) -> None:
     w.push_varint(ect0)
     w.push_varint(ect1)
     w.push_varint(ce)
+
+
+# ACK_FREQUENCY: length, path id, sequence number, packets, maximum delay in microseconds, reordering
+def parse_ack_frequency(r: Reader) -> tuple[int, int, int, int, int]:
+    size = r.pull_varint()
+    stop = r.pos + size
+    found = r.pull_varint(), r.pull_varint(), r.pull_varint(), r.pull_varint(), r.pull_varint()
+    if r.pos != stop or not found[2]:
+        raise BadPacket("bad ACK_FREQUENCY")
+    return found
+
+
+def push_ack_frequency(w: Writer, path_id: int, sequence: int, packets: int, delay: int, reordering: int) -> bool:
+    """`delay` in microseconds. False when it does not fit."""
+    size = 0
+    for value in (path_id, sequence, packets, delay, reordering):
+        size += varint_size(value)
+    if w.room() < 3 + size:
+        return False
+    w.push_varint(ACK_FREQUENCY)
+    w.push_varint(size)
+    for value in (path_id, sequence, packets, delay, reordering):
+        w.push_varint(value)
+    return True
 
 
 # RESET: stream id, error code, final size

@@ -69,3 +69,5 @@ class TransportParams:
     "Server only: stateless reset token of `initial_scid`."
     compression: bytes = b""
     "What this side decompresses (spec section 8.7); empty: nothing."
+    min_ack_delay_us: int = 0
+    "The shortest delay of ACKs that may be asked for, microseconds; 0: this side does not take ACK_FREQUENCY."

@@ -33,6 +33,7 @@ _LAYOUT = {
     "original_dcid": (0x11, 0),
     "reset_token": (0x12, 0),
     "compression": (0x8001, 0),
+    "min_ack_delay_us": (0x8003, 4),
 }
 _DEFAULTS = {f.name: f.default for f in fields(TransportParams)}
 _KNOWN = {kind: (name, size) for name, (kind, size) in _LAYOUT.items()}
@@ -67,6 +68,8 @@ def parse_params(data: bytes) -> TransportParams:
         raise BadPacket("parameter max_datagram_size out of range")
     if not 2 <= params.cid_limit <= 8 or params.max_ack_delay_ms > 1 << 14:
         raise BadPacket("parameter cid_limit or max_ack_delay_ms out of range")
+    if params.min_ack_delay_us > 1000 * params.max_ack_delay_ms:
+        raise BadPacket("parameter min_ack_delay above max_ack_delay")
     if max(params.max_streams_bidi, params.max_streams_uni) > _STREAMS_MAX:
         raise BadPacket("parameter max_streams out of range")
     if params.reset_token and len(params.reset_token) != 16:

@@ -69,6 +69,13 @@ VIOLATIONS: list[tuple[str, bytes, Code]] = [
         Code.PROTOCOL_VIOLATION,
     ),
     ("close reason too long", frames((f.CLOSE, 0, 65), bytes(65)), Code.FRAME_ENCODING),
+    ("ACK_FREQUENCY for no packet", frames((f.ACK_FREQUENCY, 5, 0, 0, 0, 9_000, 1)), Code.FRAME_ENCODING),
+    ("ACK_FREQUENCY sooner than any", frames((f.ACK_FREQUENCY, 6, 0, 0, 2, 999, 1)), Code.PROTOCOL_VIOLATION),
+    (
+        "ACK_FREQUENCY later than any",
+        frames((f.ACK_FREQUENCY, 8, 0, 0, 2, 16_384_001, 1)),
+        Code.PROTOCOL_VIOLATION,
+    ),
     ("extension frame that runs over", frames((0x41, 500), b"x"), Code.FRAME_ENCODING),
     ("extension number in too many bytes", frames(b"\x40\x01"), Code.FRAME_ENCODING),
 ]

@@ -201,6 +201,85 @@ def test_the_wait_is_that_of_the_first_packet_and_the_delay_that_of_the_largest(
     assert acks.delay(0.0) == 0.0
 
 
+# --- as asked for --------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_may_ask_for_fewer_acks_and_for_more_again() -> None:
+    acks = AckTracker(DELAY)
+    acks.on_request(0, 4, 0.1, 1)
+    for number in range(3):
+        acks.accept(number, 1.0)
+        acks.on_batch(1, 1.0)
+    assert acks.deadline == 1.1
+    acks.accept(3, 1.05)
+    acks.on_batch(1, 1.05)
+    assert acks.deadline == 1.05
+    acks.on_sent()
+    acks.on_request(2, 1, 0.002, 1)
+    acks.on_request(1, 100, 1.0, 1)  # overtaken by the one before
+    acks.accept(4, 2.0)
+    acks.on_batch(1, 2.0)
+    assert acks.deadline == 2.0
+
+
+def test_a_gap_is_told_when_it_is_as_old_as_asked_for_and_once() -> None:
+    acks = AckTracker(DELAY)
+    acks.on_request(0, 100, DELAY, 3)
+    at_once = []
+    for number in (0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13):
+        acks.accept(number, 0.0)
+        acks.on_batch(1, 0.0)
+        if acks.deadline == 0.0:
+            at_once.append(number)
+            acks.on_sent()
+    # 2 is missing for three numbers at 5, 8 at 11, 9 at 12.
+    assert at_once == [5, 11, 12]
+
+
+@pytest.mark.parametrize("reordering", [0, 50])
+def test_what_is_late_by_less_than_asked_for_hurries_nobody(reordering: int) -> None:
+    acks = AckTracker(DELAY)
+    acks.on_request(0, 1000, DELAY, reordering)
+    for number in (0, 3, 1, 2, 9, 7, 8, 4, 5, 6, 40):
+        acks.accept(number, 0.0)
+        acks.on_batch(1, 0.0)
+    assert acks.deadline == DELAY
+
+
+@examples(60)
+@given(STEPS, st.integers(1, 9), st.lists(st.booleans(), min_size=1))
+def test_gaps_are_told_as_the_draft_has_it(steps: list[tuple[str, int]], reordering: int, acked: list[bool]) -> None:
+    """Draft-ietf-quic-ack-frequency section 6.2, with sets of numbers."""
+    acks = AckTracker(DELAY)
+    acks.on_request(0, 1 << 30, DELAY, reordering)
+    taken: set[int] = set()
+    told = -1
+    for i, number in enumerate(n for n in numbers_of(steps) if n < 5000):
+        in_order = number == acks.largest + 1
+        if not acks.accept(number, 0.0):
+            continue
+        taken.add(number)
+        acks.on_batch(1, 0.0)
+        largest = max(taken)
+        missing = [n for n in range(max(0, told - reordering + 1), largest) if n not in taken]
+        due = bool(missing) and largest - missing[0] >= reordering
+        assert (acks.deadline == 0.0) == (due if reordering > 1 else not in_order)
+        if acks.deadline == 0.0 or acked[i % len(acked)]:
+            acks.on_sent()
+            told = largest
+
+
+def test_absurd_wishes_cost_nothing() -> None:
+    acks = AckTracker(DELAY)
+    acks.on_request((1 << 62) - 1, (1 << 62) - 1, DELAY, (1 << 62) - 1)
+    for number in range(0, 20 * REPLAY_WINDOW, 2):
+        acks.accept(number, 0.0)
+        acks.on_batch(1, 0.0)
+    # Sooner than asked for, rather than look through thousands of gaps each time.
+    assert acks.deadline == 0.0
+    assert acks.reordering == 128
+
+
 # --- what ----------------------------------------------------------------------------------------------------------
 
 

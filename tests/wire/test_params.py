@@ -28,6 +28,7 @@ CASES: list[tuple[TransportParams, str]] = [
     (TransportParams(max_datagram_size=65507, cid_limit=8), "0006" + "0004" + "0000ffe3" + "0007" + "0001" + "08"),
     (TransportParams(max_ack_delay_ms=0), "0008" + "0002" + "0000"),
     (TransportParams(compression=b"\x01"), "8001" + "0001" + "01"),
+    (TransportParams(min_ack_delay_us=25_000), "8003" + "0004" + "000061a8"),
     (TransportParams(initial_scid=b"abcd"), "0010" + "0004" + "61626364"),
     (
         TransportParams(original_dcid=b"12345678", reset_token=bytes(range(16))),
@@ -58,6 +59,7 @@ REFUSED = [
     ("one connection id", "0007000101"),
     ("nine connection ids", "0007000109"),
     ("ack delay above 2^14", "000800024001"),
+    ("least ack delay above the longest", "80030004" + "000061a9"),
     ("a number above 2^62", "00010008" + "4000000000000000"),
     ("bidirectional streams above 2^60", "00030008" + "1000000000000001"),
     ("unidirectional streams above 2^60", "00040008" + "1000000000000001"),
