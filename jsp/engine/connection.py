@@ -434,6 +434,8 @@ class ConnectionCore:
         self.wake()
         if not self.lifecycle.end(moved, closed):
             return
+        if self.keys.open is not None:  # else nobody is proven to be there
+            self.paths[0].learn(self._host.destinations, now)
         self.timers.clear()
         state = self.lifecycle.state
         if state is State.CLOSED:

@@ -37,6 +37,7 @@ cdef class EndpointCore:
     cdef public object config
     cdef public set connections
     cdef public object credentials
+    cdef public object destinations
     cdef public long long dropped
     cdef public object full
     cdef public Memory memory
@@ -57,7 +58,7 @@ cdef class EndpointCore:
     cpdef on_confirmed(self, ConnectionCore connection)
     @cython.locals(scratch=PacketBuffer)
     cpdef PacketBuffer load(self, bytes data)
-    cpdef ConnectionCore connect(self, double now, double wall_time, remote, credentials, local=*)
+    cpdef ConnectionCore connect(self, double now, double wall_time, remote, credentials, str source=*)
     cpdef bint forget_if_over(self, ConnectionCore connection) except? -1
     @cython.locals(
         data=bytearray, segment=cython.longlong, start=cython.longlong, size=cython.longlong, end=cython.longlong,

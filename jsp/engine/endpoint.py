@@ -27,6 +27,7 @@ from jsp.engine.sharing import Share
 from jsp.engine.states import Moved, State
 from jsp.engine.traffic import Endpoint, Received, Transmit
 from jsp.errors import BadPacket, Code
+from jsp.recovery.destinations import Destinations
 from jsp.wire.buffer import PacketBuffer, Reader
 from jsp.wire.frames import RESET_TOKEN_SIZE, MessageFrame, StreamFrame
 from jsp.wire.packet import (
@@ -66,6 +67,7 @@ class EndpointCore:
         connections: the live ones.
         accepting: whether new clients are taken; others are refused with REFUSED.
         full: asked when a client comes whether the owner has no room for it now; it is then refused with BUSY.
+        destinations: what connections learn of the ways to hosts, and later ones begin with.
         share: our part of the port when other processes serve it, too.
         accepted: connections made by clients since the owner last looked; the owner empties it.
         dropped: datagrams that were for nobody.
@@ -74,8 +76,8 @@ class EndpointCore:
     __slots__ = (
         "_admission", "_entropy", "_evicted", "_initial_routes", "_replies", "_reply_rate", "_reset_secret",
         "_reset_watch", "_revealed", "_routes", "_scratch", "_token_key", "_unproven", "_watched", "accepted",
-        "accepting", "cid_size", "config", "connections", "credentials", "dropped", "full", "memory",
-        "message_frame", "owner", "reader", "share", "stream_frame", "train",
+        "accepting", "cid_size", "config", "connections", "credentials", "destinations", "dropped", "full",
+        "memory", "message_frame", "owner", "reader", "share", "stream_frame", "train",
     )  # fmt: skip
 
     def __init__(
@@ -85,10 +87,12 @@ class EndpointCore:
         credentials: Credentials | None = None,
         reset_secret: bytes = b"",
         train: Train | None = None,
+        destinations: Destinations | None = None,
     ) -> None:
         """A server when `credentials` are given. `entropy(n)`: n random bytes. `reset_secret`: 32 bytes that
         outlive a restart, so that peers of the previous life learn that it is over. `train`: working space that
-        endpoints of one thread may share; what `poll_transmit` returned is then valid until any of them goes on."""
+        endpoints of one thread may share; what `poll_transmit` returned is then valid until any of them goes on.
+        `destinations`: may be shared likewise."""
         self.config = config
         self.credentials = credentials
         self.connections: set[ConnectionCore] = set()
@@ -100,6 +104,7 @@ class EndpointCore:
         # SPEC 7.6: once for all; a forked child that went on would seal under the parent's keys and numbers.
         self.owner = os.getpid()
         self.train = train or Train()
+        self.destinations = Destinations() if destinations is None else destinations
         self.reader = Reader()
         self.stream_frame = StreamFrame()
         self.message_frame = MessageFrame()
@@ -169,11 +174,12 @@ class EndpointCore:
     # --- connections -----------------------------------------------------------------------------------------
 
     def connect(
-        self, now: float, wall_time: float, remote: Endpoint, credentials: Credentials, local: Endpoint | None = None
+        self, now: float, wall_time: float, remote: Endpoint, credentials: Credentials, source: str = ""
     ) -> ConnectionCore:
-        """A client's connection to `remote`."""
+        """A client's connection to `remote`, over the interface with the address `source`."""
         odcid = self._entropy(INITIAL_DCID_MIN)
-        connection = ConnectionCore(self, self.config, credentials, remote, local, now, wall_time, self._entropy, odcid)
+        connection = ConnectionCore(self, self.config, credentials, remote, None, now, wall_time, self._entropy, odcid)
+        connection.paths[0].recall(self.destinations, source, now)
         self.connections.add(connection)
         return connection
 
@@ -430,6 +436,7 @@ class EndpointCore:
             self, self.config, self.credentials, received.remote, received.local, now, wall_time, self._entropy,
             header.dcid, header.scid,
         )  # fmt: skip
+        connection.paths[0].recall(self.destinations, "", now)
         self._initial_routes[header.dcid] = connection
         self.connections.add(connection)
         self._admission.on_handshake_started(connection, received.remote)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jsp.engine.builder import Train
 from jsp.engine.flow import Memory
+from jsp.recovery.destinations import Destinations
 from jsp.wire import frames
 from jsp.wire.buffer import PacketBuffer, Reader
 
@@ -24,6 +25,7 @@ class Host(Protocol):
     message_frame: frames.MessageFrame
     memory: Memory
     cid_size: int
+    destinations: Destinations
 
     def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:
         """A fresh connection id routed to `connection`, and its reset token."""

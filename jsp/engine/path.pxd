@@ -37,9 +37,13 @@ cdef class Path:
     cdef public RemoteCids remote_cids
     cdef public object response
     cdef public long long sent
+    cdef public str source
     cdef public PacketSpace space
     cdef public bint validated
 
+    cpdef recall(self, destinations, str source, double now)
+    cpdef learn(self, destinations, double now)
+    cpdef tuple _route(self)
     cpdef double probe_timeout(self) except? -1
     cpdef long long amplification_left(self) except? -1
     cpdef long long response_limit(self, address, long long size) except? -1

@@ -19,6 +19,7 @@ from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.traffic import Endpoint
 from jsp.recovery.congestion import make_controller
 from jsp.recovery.controller import Controller
+from jsp.recovery.destinations import Destinations
 from jsp.recovery.loss import LossDetector, PacketSpace
 
 AMPLIFICATION = 3  # RFC 9000 section 8.1
@@ -46,6 +47,7 @@ class Path:
     Attributes:
         id: path number; part of every nonce.
         remote, local: addresses.
+        source: the host that packets leave from when `local` does not say it.
         validated: whether the peer has shown that it receives at `remote`.
         received, sent: bytes since `remote` is not validated.
         mtu: bytes of the largest datagram we send.
@@ -62,7 +64,7 @@ class Path:
     __slots__ = (
         "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "challenges",
         "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "peer_min_ack_delay", "received",
-        "recovery", "remote", "remote_cids", "response", "sent", "space", "validated",
+        "recovery", "remote", "remote_cids", "response", "sent", "source", "space", "validated",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +80,7 @@ class Path:
         self.remote = remote
         self.local = local
         self.mtu = mtu
+        self.source = ""
         self.validated = False
         self.received = 0
         self.sent = 0
@@ -97,6 +100,19 @@ class Path:
         self.peer_min_ack_delay = 0.0
         self.local_cids: LocalCids
         self.remote_cids: RemoteCids
+
+    def recall(self, destinations: Destinations, source: str, now: float) -> None:
+        """Begin with what an earlier connection learnt. `source`: the host that packets leave from; "": any."""
+        self.source = source
+        destinations.recall(self._route(), self.recovery, now)
+
+    def learn(self, destinations: Destinations, now: float) -> None:
+        """The connection ends: leave what was learnt to later ones."""
+        if self.validated:
+            destinations.learn(self._route(), self.recovery, now)
+
+    def _route(self) -> tuple[object, object]:
+        return (self.local[0] if self.local else self.source), self.remote[0]
 
     def probe_timeout(self) -> float:
         """How long an answer may take, seconds."""
@@ -164,6 +180,7 @@ class Path:
         recovery = self.recovery
         recovery.rtt.reset()
         recovery.ecn.restart()
+        recovery.resume = None
         recovery.controller = make_controller(self._congestion, self.mtu)
 
     def may_respond(self, now: float) -> bool:

@@ -31,6 +31,7 @@ from jsp.net.connection import Connection
 from jsp.net.resting import Resting
 from jsp.net.udp import UdpSocket
 from jsp.net.waiting import Signal, Woken
+from jsp.recovery.destinations import Destinations
 from jsp.wire.buffer import PacketBuffer
 
 log = logging.getLogger("jsp")
@@ -48,14 +49,15 @@ _NOTED_EVERY_S = 0.5
 
 _all: weakref.WeakSet[Endpoint] = weakref.WeakSet()
 # Working space, 200 kB of it: for each hub and not for each endpoint, as a client has one for every connection.
-# Nothing stays in it from one batch or train to the next.
-_kept: weakref.WeakKeyDictionary[Hub, tuple[PacketBuffer, Train]] = weakref.WeakKeyDictionary()
+# Nothing stays in it from one batch or train to the next. And what a connection learns of the way to a host, which
+# its client's next one, with an endpoint of its own, begins with.
+_kept: weakref.WeakKeyDictionary[Hub, tuple[PacketBuffer, Train, Destinations]] = weakref.WeakKeyDictionary()
 
 
-def _working_space(hub: Hub) -> tuple[PacketBuffer, Train]:
+def _working_space(hub: Hub) -> tuple[PacketBuffer, Train, Destinations]:
     kept = _kept.get(hub)
     if kept is None:
-        kept = _kept[hub] = (PacketBuffer(), Train())
+        kept = _kept[hub] = (PacketBuffer(), Train(), Destinations())
     return kept
 
 
@@ -89,8 +91,8 @@ class Endpoint:
     ) -> None:
         self.socket = socket
         self.hub = get_hub()
-        self._slots, train = _working_space(self.hub)
-        self.core = EndpointCore(config, clock.entropy, credentials, reset_secret, train)
+        self._slots, train, destinations = _working_space(self.hub)
+        self.core = EndpointCore(config, clock.entropy, credentials, reset_secret, train, destinations)
         self.closed = False
         self.accept: Callable[[Connection], None] | None = None
         self._shells: dict[ConnectionCore, Connection] = {}
@@ -113,7 +115,8 @@ class Endpoint:
 
     def connect(self, remote: Address, credentials: Credentials) -> Connection:
         """Start a connection to `remote`."""
-        core = self.core.connect(clock.now(), clock.wall_time(), remote, credentials)
+        source = self.socket.source_for(remote)[0]
+        core = self.core.connect(clock.now(), clock.wall_time(), remote, credentials, source)
         shell = self._shells[core] = Connection(core, self)
         self.changed(core)
         return shell

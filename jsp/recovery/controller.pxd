@@ -36,6 +36,8 @@ cdef class Controller:
     cpdef on_congestion(self, double sent_time, double now)
     cpdef on_lost(self, SentRun run, long long lost_since, double now)
     cpdef on_spurious_loss(self)
+    cpdef bint on_resume(self, long long window) except? -1
+    cpdef on_resume_failed(self, long long window)
     cpdef on_restart(self, double now)
     cpdef on_mark(self, double sent_time, double now)
     cpdef on_persistent_congestion(self)

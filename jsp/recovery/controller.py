@@ -101,6 +101,14 @@ class Controller:
     def on_spurious_loss(self) -> None:
         """All that the last congestion event was about has arrived after all."""
 
+    def on_resume(self, window: int) -> bool:
+        """An earlier connection had twice this `window`, and the path seems to be the same: let so much be under way,
+        before it is known whether the path bears it. Returns whether that is done; who measures need not."""
+        return False
+
+    def on_resume_failed(self, window: int) -> None:
+        """It does not; `window` is half of what it was seen to bear. A congestion event has just been told."""
+
     def on_restart(self, now: float) -> None:
         """Something leaves after there was nothing to send and nothing under way."""
 

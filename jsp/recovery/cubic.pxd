@@ -32,5 +32,7 @@ cdef class Cubic(Controller):
     @cython.locals(window=cython.longlong)
     cpdef on_congestion_event(self, double now)
     cpdef on_spurious_loss(self)
+    cpdef bint on_resume(self, long long window) except? -1
+    cpdef on_resume_failed(self, long long window)
     cpdef on_persistent_congestion(self)
     cpdef _start_stage(self)

@@ -112,6 +112,17 @@ class Cubic(Controller):
         _, self._threshold, self._w_max, self._w_est, self._k, self._prior, self._epoch, self._fraction = undo
         self.slow_start = self.window < self._threshold
 
+    def on_resume(self, window: int) -> bool:
+        if self.slow_start:
+            self.window = max(self.window, window)
+        return self.slow_start
+
+    def on_resume_failed(self, window: int) -> None:
+        self._undo = None
+        self.window = window
+        self._threshold = self._w_max = self._prior = window
+        self._start_stage()
+
     def on_persistent_congestion(self) -> None:
         Controller.on_persistent_congestion(self)  # super() needs a cell that compiled methods have not
         self.slow_start = self.window < self._threshold

@@ -6,6 +6,7 @@ from jsp.recovery.ecn cimport Ecn
 from jsp.recovery.pacer cimport Pacer
 from jsp.recovery.rate cimport DeliveryRate
 from jsp.recovery.reordering cimport Reordering
+from jsp.recovery.resume cimport CarefulResume
 from jsp.recovery.rtt cimport RttEstimator
 from jsp.recovery.sent cimport SentLedger, SentRun
 
@@ -50,17 +51,19 @@ cdef class LossDetector:
     cdef public long long pto_count
     cdef public DeliveryRate rate
     cdef public Reordering reordering
+    cdef public CarefulResume resume
     cdef public RttEstimator rtt
     cdef public list spaces
 
     cpdef on_sent(self, PacketSpace space, SentRun run)
     cpdef long long available(self) except? -1
-    @cython.locals(allowed=cython.longlong, budget=cython.longlong, controller=Controller)
+    @cython.locals(allowed=cython.longlong, budget=cython.longlong, rate=cython.double, controller=Controller)
     cpdef long long allowance(self, long long datagram, double now) except? -1
     cpdef on_app_limited(self)
     @cython.locals(
         largest=cython.longlong, total=cython.longlong, fresh=cython.longlong, acked=list, newest=SentRun, run=SentRun,
         held=cython.double, collapsed=cython.bint, further=cython.bint, sample=AckSample, controller=Controller,
+        resume=CarefulResume,
     )
     cpdef long long on_ack(
         self, PacketSpace space, list starts, list stops, double delay, double now, tuple marks=*

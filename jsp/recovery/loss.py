@@ -20,6 +20,7 @@ from jsp.recovery.ecn import Ecn
 from jsp.recovery.pacer import Pacer
 from jsp.recovery.rate import DeliveryRate
 from jsp.recovery.reordering import Reordering
+from jsp.recovery.resume import CarefulResume
 from jsp.recovery.rtt import RttEstimator
 from jsp.recovery.sent import SentLedger, SentRun
 
@@ -91,13 +92,14 @@ class LossDetector:
         deadline: when `on_timeout` wants to be called.
         peer_max_ack_delay: seconds the peer may hold an ACK back.
         packets_lost: how many in all.
+        resume: the window of an earlier connection, while it is not decided whether it fits; mostly None.
         pacing_at: when the pacer lets the next datagram go, as of the last `allowance`; `NEVER`: it does not hold it.
     """
 
     __slots__ = (
         "_anti_deadlock", "_sample", "_sampled_at", "controller", "deadline", "ecn", "handshake_done", "in_flight",
-        "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate", "reordering", "rtt",
-        "spaces",
+        "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate", "reordering", "resume",
+        "rtt", "spaces",
     )  # fmt: skip
 
     def __init__(self, controller: Controller) -> None:
@@ -107,6 +109,7 @@ class LossDetector:
         self.rate = DeliveryRate()
         self.reordering = Reordering()
         self.ecn = Ecn()
+        self.resume: CarefulResume | None = None
         self.spaces: list[PacketSpace] = []
         self.in_flight = 0
         self.pto_count = 0
@@ -143,7 +146,10 @@ class LossDetector:
         self.pacing_at = NEVER
         if allowed < datagram:
             return allowed
-        self.pacer.update(controller.pacing_rate(self.rtt.smoothed), datagram, self.in_flight)
+        rate = controller.pacing_rate(self.rtt.smoothed)
+        if self.resume is not None:
+            rate = self.resume.paced_at(rate, self.rtt.smoothed)
+        self.pacer.update(rate, datagram, self.in_flight)
         budget = self.pacer.budget(now)
         if budget < datagram:
             self.pacing_at = self.pacer.ready_at(datagram)
@@ -211,6 +217,10 @@ class LossDetector:
         sample.remaining = self.in_flight
         self.rate.on_acked(newest, sample, self.rtt.minimum)
         controller.on_ack(sample)
+        resume = self.resume
+        if resume is not None and not space.handshake:
+            if resume.on_ack(controller, sample, self.rtt.smoothed, largest, space.next_number):
+                self.resume = None
         return total
 
     def _detect_lost(

@@ -13,4 +13,6 @@ cdef class NewReno(Controller):
     cpdef on_ack(self, AckSample sample)
     cpdef on_congestion_event(self, double now)
     cpdef on_spurious_loss(self)
+    cpdef bint on_resume(self, long long window) except? -1
+    cpdef on_resume_failed(self, long long window)
     cpdef on_persistent_congestion(self)

@@ -48,6 +48,15 @@ class NewReno(Controller):
             self._threshold = self._undo_threshold
             self.slow_start = self.window < self._threshold
 
+    def on_resume(self, window: int) -> bool:
+        if self.slow_start:
+            self.window = max(self.window, window)
+        return self.slow_start
+
+    def on_resume_failed(self, window: int) -> None:
+        self.window = self._undo_window = window
+        self._threshold = window
+
     def on_persistent_congestion(self) -> None:
         Controller.on_persistent_congestion(self)  # super() needs a cell that compiled methods have not
         self.slow_start = self.window < self._threshold

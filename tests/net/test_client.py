@@ -7,12 +7,16 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent import socket
+from gevent import get_hub, socket
 
 import jsp
 from jsp.crypto import suites
+from jsp.crypto.credentials import Credentials
 from jsp.crypto.provider import chosen
-from jsp.net import client
+from jsp.net import client, endpoint
+from jsp.net.udp import AF_INET, UdpSocket
+from jsp.recovery.destinations import RTT_MIN_S
+from jsp.recovery.rtt import INITIAL_RTT_S
 from tests.net.support import IDENTITY, OTHER, Echo, leftovers, serving, until
 
 
@@ -23,6 +27,22 @@ def test_address_with_a_peer_id_pins_it() -> None:
         wrong = str(jsp.Address("127.0.0.1", server.address[1], OTHER.peer_id.digest))
         with pytest.raises(jsp.UnknownPeer, match=str(IDENTITY.peer_id)):
             jsp.connect(wrong)
+
+
+def test_a_second_connection_begins_with_the_round_trip_of_the_first() -> None:
+    endpoint._kept.pop(get_hub(), None)  # what earlier tests have learnt
+    with serving() as server:
+        kept = endpoint._working_space(get_hub())[2]
+        with jsp.connect(server.url) as conn:
+            assert not len(kept)
+        # The client's, and the server's: it knows its peers by the address that they come from.
+        until(lambda: len(kept) == 2)
+        with jsp.connect(server.url) as conn:
+            assert conn.core.paths[0].source == "127.0.0.1"
+        begun = endpoint.Endpoint(UdpSocket(("", 0), AF_INET), jsp.Config())
+        guess = begun.connect(server.address, Credentials()).core.paths[0].recovery.rtt.smoothed
+        begun.close()
+        assert guess == RTT_MIN_S < INITIAL_RTT_S
 
 
 def test_bare_address_wants_a_trust() -> None:
