@@ -7,6 +7,7 @@ from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import Closed
 from jsp.engine.keying import initial_secrets
 from jsp.wire.buffer import Writer
+from jsp.wire.frames import ACK, ACK_ECN
 from jsp.wire.packet import TAG_SIZE, TYPE_INITIAL, encode_long_header, number_size
 from tests.sim.world import Node, World
 
@@ -29,6 +30,16 @@ def frames(*parts: bytes | tuple[int, ...]) -> bytes:
         else:
             w.push_bytes(part)
     return bytes(w.buffer[: w.pos])
+
+
+def ack(*ranges: tuple[int, int], delay: int = 0, path: int = 0, ecn: tuple[int, int, int] | None = None) -> bytes:
+    """An ACK of half-open `ranges`, highest first and apart by a number at least; `delay` in units of 8 us."""
+    start, stop = ranges[0]
+    values = [ACK if ecn is None else ACK_ECN, path, stop - 1, delay, len(ranges) - 1, stop - 1 - start]
+    for low, high in ranges[1:]:
+        values += [start - high - 1, high - 1 - low]
+        start = low
+    return frames((*values, *(ecn or ())))
 
 
 def send_frames(node: Node, core: ConnectionCore, payload: bytes, number: int | None = None) -> bytes:

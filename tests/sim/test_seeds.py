@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.sim.chaos import run_chaos
+from tests.sim.nonsense import run_nonsense
 from tests.sim.scenario import run_seed
 
 _BASE = int(os.environ.get("JSP_SEED", "0"))
@@ -27,6 +28,16 @@ def test_chaos(block: int) -> None:
     for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
         try:
             run_chaos(seed)
+        except BaseException:
+            print(f"failing seed: {seed}")
+            raise
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_nonsense(block: int) -> None:
+    for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
+        try:
+            run_nonsense(seed)
         except BaseException:
             print(f"failing seed: {seed}")
             raise
