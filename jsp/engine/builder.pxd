@@ -54,7 +54,6 @@ cdef class Train(Writer):
     cpdef note_quietly(self, owner, a, b)
     cpdef note_range(self, RangeOwner owner, long long start, long long stop)
     cpdef _keep_range(self)
-    cpdef bint has_eliciting(self) except? -1
     cpdef mark_eliciting(self)
     cpdef bint advance(self) except? -1
     @cython.locals(start=cython.longlong, pos=cython.longlong, least=cython.longlong, size=cython.longlong)

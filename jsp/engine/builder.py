@@ -144,10 +144,6 @@ class Train(Writer):
             self._tokens.append((self._owner, self._a, self._b))
             self._owner = None
 
-    def has_eliciting(self) -> bool:
-        """Whether the packet under construction asks for an acknowledgement."""
-        return self._eliciting
-
     def mark_eliciting(self) -> None:
         """The frame just written asks for an acknowledgement, but nobody needs to hear of it."""
         self._eliciting = True

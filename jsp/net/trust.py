@@ -12,9 +12,9 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -94,10 +94,6 @@ class Trust:
     def anyone(cls) -> Trust:
         """Everybody. For a client this gives up knowing who answers."""
         return cls("anyone", lambda presented, where: None, needs_identity=False)
-
-    def without_identity(self) -> Trust:
-        """The same policy for peers that are servers (which always have an identity)."""
-        return replace(self, needs_identity=False)
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -252,11 +248,3 @@ def _replace(path: Path, data: bytes) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-
-
-def trust_names(peers: Iterable[str]) -> Trust:
-    """A policy out of what people type: peer ids, or one file of them."""
-    names = list(peers)
-    if len(names) == 1 and not names[0].lower().startswith("jsp1"):
-        return Trust.authorized(names[0])
-    return Trust.pinned(*names)

@@ -10,7 +10,7 @@ import pytest
 import jsp
 from jsp.crypto.credentials import Presented
 from jsp.errors import Code, ProtocolViolation
-from jsp.net.trust import Trust, trust_names
+from jsp.net.trust import Trust
 from tests.net.support import IDENTITY, OTHER, serving, until
 
 ME, YOU = IDENTITY.peer_id, OTHER.peer_id
@@ -136,14 +136,6 @@ def test_access_key_policy() -> None:
     assert code_of(trust, presented(ME)) == Code.ACCESS_DENIED
     with pytest.raises(jsp.LocalError):
         Trust.access_key(b"short")
-
-
-def test_trust_names_takes_ids_or_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "peers"
-    path.write_text(f"{ME}\n")
-    for trust in (trust_names([str(ME)]), trust_names([str(path)])):
-        assert code_of(trust, presented(ME)) is None
-        assert code_of(trust, presented(YOU)) == Code.UNKNOWN_PEER
 
 
 @pytest.mark.parametrize("slow", [False, True])
