@@ -223,7 +223,7 @@ def test_whoever_waits_for_a_message_gets_it_although_the_connection_sleeps(monk
     monkeypatch.setattr(resting, "_SILENCE_S", 0.1)
     monkeypatch.setattr(resting, "_LONG_SILENCE_S", 0.2)
     monkeypatch.setattr(resting, "_GRAIN_S", 0.05)
-    with serving() as server, jsp.connect(server.url) as conn:
+    with serving(lambda conn: conn.wait_closed()) as server, jsp.connect(server.url) as conn:
         (other,) = server.connections()
         waiting = gevent.spawn(other.recv)
         streams = gevent.spawn(conn.accept_stream)
