@@ -20,7 +20,7 @@ from jsp.config import DEFAULT_DATAGRAM_SIZE, LIMITS, Config
 from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import PeerId
 from jsp.crypto.kem import Entropy
-from jsp.engine import establish, hibernation
+from jsp.engine import ending, establish, hibernation
 from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.control import Control
 from jsp.engine.events import Closed, MessagesWritable
@@ -188,7 +188,8 @@ class ConnectionCore:
         self.counters.bytes_received += end - start
         self.counters.datagrams_received += -(-(end - start) // received.segment_size)
         if self.lifecycle.is_closed():
-            self._answer_while_closing()
+            if self.lifecycle.wants_answer():
+                ending.queue_close(self)
             return
         path = self.paths.get(path_id)
         if path is None:
@@ -416,19 +417,6 @@ class ConnectionCore:
         """The peer broke a rule (or our keys are used up)."""
         self.close_now(now, error.code, error.reason[: frames.REASON_MAX])
 
-    def on_peer_close(self, level: int, code: int, reason: str, application: bool, now: float) -> None:
-        """CLOSE arrived."""
-        closed = Closed(code, reason, by_peer=True, application=application)
-        if level == frames.INITIAL and not self.server:
-            # SPEC 5.10: nobody proved to have sent this, so a better answer gets one probe timeout to come, and
-            # where there are Handshake keys it has come.
-            hopeless = self.keying is None or frames.HANDSHAKE not in self.keying.levels
-            if hopeless and self.timers.deadlines[LINGER] == NEVER:
-                self.lifecycle.closing_with = closed
-                self.timers.deadlines[LINGER] = now + self.probe_timeout()
-            return
-        self.end(now, Moved.PEER_CLOSED, closed)
-
     def end(self, now: float, moved: Moved, closed: Closed) -> None:
         """The connection ends, however it came to that."""
         self.wake()
@@ -443,26 +431,9 @@ class ConnectionCore:
             return
         self.timers.deadlines[DRAIN] = now + 3 * self.probe_timeout()
         if state is State.CLOSING:
-            self._queue_close()
+            ending.queue_close(self)
         else:
             self.keys.rest()  # nothing is opened or sealed any more: why should ciphers wait for late packets
-
-    def _queue_close(self) -> None:
-        levels = list(self.keying.levels) if self.keying is not None else []
-        if self.keys.seal is not None:
-            levels.append(frames.APPLICATION)
-        self.lifecycle.close_due = tuple(levels)
-
-    def _answer_while_closing(self) -> None:
-        if self.lifecycle.wants_answer():
-            self._queue_close()
-
-    def close_frame(self, level: int) -> tuple[int, str, bool]:
-        """What CLOSE says at `level`."""
-        authenticated = level == frames.APPLICATION
-        if level == frames.HANDSHAKE and self.keying is not None:
-            authenticated = self.keying.machine.authenticated
-        return self.lifecycle.frame(authenticated)
 
     def _check_flushed(self, now: float) -> None:
         messages = self.send_messages

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import jsp.wire.frames as frames
 import jsp.wire.memory as memory
 from jsp.config import LIMITS
-from jsp.engine import establish
+from jsp.engine import ending, establish
 from jsp.engine.events import MessagesReadable, PathChanged
 from jsp.engine.path import Path
 from jsp.engine.traffic import Endpoint, Received
@@ -352,7 +352,7 @@ def _on_path_response(
 
 def _on_close(conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int) -> None:
     code, reason = frames.parse_close(r)
-    conn.on_peer_close(level, code, reason, kind == frames.CLOSE_APPLICATION, now)
+    ending.on_peer_close(conn, level, code, reason, kind == frames.CLOSE_APPLICATION, now)
 
 
 def _on_handshake_done(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jsp.wire.frames as frames
 import jsp.wire.packet as packet
 from jsp.crypto.protection import LongKeys
-from jsp.engine import establish
+from jsp.engine import ending, establish
 from jsp.engine.keying import HandshakeLevel
 from jsp.engine.path import Challenge, Path
 from jsp.engine.timers import NEVER, PACING, PATH
@@ -341,7 +341,7 @@ def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
     level_number, *others = conn.lifecycle.close_due
     conn.lifecycle.close_due = tuple(others)
     path = conn.paths[0]
-    code, reason, application = conn.close_frame(level_number)
+    code, reason, application = ending.close_frame(conn, level_number)
     if level_number == frames.APPLICATION:
         keys = conn.keys.seal
         if keys is None or path.amplification_left() < path.mtu:
