@@ -6,6 +6,7 @@ from jsp.recovery.hystart cimport HyStart
 cdef double _C
 cdef double _BETA
 cdef double _ALPHA
+cdef double _DEEP
 cdef double _GROWTH_MAX
 
 
@@ -17,6 +18,8 @@ cdef class Cubic(Controller):
     cdef double _last
     cdef double _prior
     cdef double _rtt
+    cdef double _shortest
+    cdef double _shortest_before
     cdef double _threshold
     cdef tuple _undo
     cdef double _w_est
@@ -24,6 +27,7 @@ cdef class Cubic(Controller):
 
     @cython.locals(since=cython.double)
     cpdef on_ack(self, AckSample sample)
+    cpdef bint _is_deep(self) except? -1
     cpdef _leave_slow_start(self)
     @cython.locals(window=cython.double, t=cython.double, target=cython.double)
     cpdef _avoid(self, long long acked, double now)

@@ -3,6 +3,10 @@
 
 After a loss the window grows along a cubic curve of the time since: fast back towards where the loss was, slowly
 past it, then fast again; never slower than Reno would. The RFC counts segments, this module bytes.
+
+One thing is added: past the last loss, while a queue holds `DEEP_QUEUE` - 1 times what the path does, the curve's time
+stands still and Reno's growth is left. Falling to BETA keeps such a path full, and nothing else limits us there before
+seconds are queued: the kernel's TCP ends at its socket's buffers.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ _C = C
 _BETA = BETA
 # RFC 9438 4.3: what lets a Reno window that falls to BETA be as large as one that falls to a half, on average.
 _ALPHA = 3 * (1 - BETA) / (1 + BETA)
+DEEP_QUEUE = 4.0  # round trips, of the shortest
+_DEEP = DEEP_QUEUE
 _GROWTH_MAX = 1.5  # of the window, a round trip: section 4.2
 
 
@@ -25,8 +31,8 @@ class Cubic(Controller):
     """The names of section 4.1.2: `_k` (seconds), `_w_max`, `_w_est`, `_prior` (cwnd_prior), in bytes."""
 
     __slots__ = (
-        "_epoch", "_fraction", "_hystart", "_k", "_last", "_prior", "_rtt", "_threshold", "_undo", "_w_est",
-        "_w_max",
+        "_epoch", "_fraction", "_hystart", "_k", "_last", "_prior", "_rtt", "_shortest", "_shortest_before",
+        "_threshold", "_undo", "_w_est", "_w_max",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
@@ -41,6 +47,8 @@ class Cubic(Controller):
         self._epoch = -1.0
         self._last = 0.0
         self._rtt = 0.0
+        # Since the last congestion event, and in the time before: a path that has become longer shows after two.
+        self._shortest = self._shortest_before = math.inf
         self._fraction = 0.0
         self._undo: tuple[float, ...] | None = None
 
@@ -49,6 +57,7 @@ class Cubic(Controller):
         self._last = sample.now
         if sample.rtt > 0:
             self._rtt = sample.rtt
+            self._shortest = min(self._shortest, sample.rtt)
         if self._hystart is not None and self._hystart.on_ack(sample.rtt, sample.prior_delivered, sample.delivered):
             self._leave_slow_start()
         if sample.in_flight < self.window // 2:
@@ -60,7 +69,13 @@ class Cubic(Controller):
                 self.window += sample.fresh if self._hystart is None else self._hystart.growth(sample.fresh)
                 self.slow_start = self.window < self._threshold
             else:
+                if self._epoch >= 0 and self.window >= self._w_max and self._is_deep():
+                    self._epoch += since
                 self._avoid(sample.fresh, sample.now)
+
+    def _is_deep(self) -> bool:
+        """Whether the queue holds several times what the path does."""
+        return self._rtt > _DEEP * min(self._shortest, self._shortest_before)
 
     def _leave_slow_start(self) -> None:
         """HyStart++ saw the queue grow (RFC 9438 section 4.10)."""
@@ -91,6 +106,8 @@ class Cubic(Controller):
         return _C * self.datagram * away * away * away + self._w_max
 
     def on_congestion_event(self, now: float) -> None:
+        self._shortest_before = self._shortest
+        self._shortest = math.inf
         self._undo = (
             self.window, self._threshold, self._w_max, self._w_est, self._k, self._prior, self._epoch, self._fraction
         )  # fmt: skip

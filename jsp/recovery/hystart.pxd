@@ -6,6 +6,7 @@ cdef double _DIVISOR
 cdef long long _SAMPLES
 cdef long long _GROWTH
 cdef long long _ROUNDS
+cdef double _STANDING
 
 
 cdef class HyStart:
@@ -15,6 +16,7 @@ cdef class HyStart:
     cdef long long _rounds
     cdef double _rtt
     cdef long long _samples
+    cdef double _shortest
     cdef public bint conservative
 
     cpdef long long growth(self, long long acked) except? -1

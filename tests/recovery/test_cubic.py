@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jsp.recovery.controller import AckSample
-from jsp.recovery.cubic import BETA, C, Cubic
+from jsp.recovery.cubic import BETA, DEEP_QUEUE, C, Cubic
 from jsp.recovery.hystart import CSS_ROUNDS, SAMPLES
 from tests.profiles import examples
 from tests.recovery.acking import acked
@@ -154,6 +154,37 @@ def test_rfc_9438_5_8_time_in_which_the_window_is_not_used_does_not_count() -> N
     for _ in range(5):
         later = round_trip(other, later)
     assert other.window == pytest.approx(c.window, rel=0.01)
+
+
+def test_behind_a_deep_queue_the_curve_stands_still_and_goes_on_when_it_is_gone() -> None:
+    c, other = after_loss(100_000), after_loss(100_000)
+    now = later = 10.2
+    for _ in range(50):
+        now, later = round_trip(c, now), round_trip(other, later)
+    assert c.window > 100_000  # past the last loss
+    before = c.window
+    for _ in range(30):
+        now = round_trip(c, now, DEEP_QUEUE * RTT + 0.01)
+    # Reno's datagram a round trip, and what the curve looks ahead.
+    assert before < c.window <= before + 35 * MTU
+    for _ in range(30):
+        now, later = round_trip(c, now), round_trip(other, later)
+    assert c.window == pytest.approx(other.window, rel=0.25)
+
+
+def test_a_longer_path_is_no_deep_queue_after_two_losses() -> None:
+    c = after_loss(100_000)
+    now = 10.2
+    for _ in range(5):
+        now = round_trip(c, now)
+    for _ in range(2):
+        c.on_congestion(now, now)
+        now = round_trip(c, now + 1, 6 * RTT)
+    grown = [c.window]
+    for _ in range(20):
+        now = round_trip(c, now, 6 * RTT)
+        grown.append(c.window)
+    assert grown[-1] > grown[0] + 100 * MTU
 
 
 def test_persistent_congestion_starts_again_from_the_bottom() -> None:

@@ -39,6 +39,16 @@ def test_cubic_leaves_slow_start_before_a_deep_queue_overflows() -> None:
     assert losses["cubic"] == 0 < losses["newreno"]
 
 
+def test_cubic_does_not_fill_a_very_deep_queue() -> None:
+    link = Bottleneck(3, 18 * MBIT, 0.06, 3_000_000)
+    flow = link.add("cubic")
+    (share,) = link.measure(30.0, since=1.0)
+    assert share >= 0.99
+    # The queue holds 1.3 s. Slow start leaves one of a few round trips, and what follows hardly adds to it.
+    assert sorted(flow.delays)[len(flow.delays) * 95 // 100] < 0.3
+    assert not flow.path.packets_lost
+
+
 def test_bbr_does_not_take_random_losses_for_congestion() -> None:
     shares = {}
     for name in ("cubic", "bbr"):
@@ -58,12 +68,12 @@ def test_bbr_on_a_long_path_with_losses() -> None:
 
 def test_bbr_keeps_the_queue_short() -> None:
     delays = {}
-    for name in ("cubic", "bbr"):
+    for name in ("newreno", "bbr"):
         link = Bottleneck(6, 20 * MBIT, 0.04, 1_000_000)
         flow = link.add(name)
         link.measure(15.0, since=5.0)
         delays[name] = sorted(flow.delays)[len(flow.delays) * 9 // 10]
-    assert delays["bbr"] < 0.06 < 0.2 < delays["cubic"]
+    assert delays["bbr"] < 0.06 < 0.2 < delays["newreno"]
 
 
 @pytest.mark.parametrize("queue", [30_000, 90_000])

@@ -86,3 +86,27 @@ def test_a_delay_that_passes_resumes_slow_start() -> None:
     for _ in range(CSS_ROUNDS - 1):
         assert not rounds.play_even(0.08)
     assert rounds.play_even(0.08)
+
+
+@pytest.mark.parametrize(
+    ("shortest", "now", "over"),
+    [
+        (0.06, 0.119, False),  # less than twice
+        (0.06, 0.121, True),
+        (0.001, 0.0169, False),  # twice, and sixteen milliseconds at least
+        (0.001, 0.0171, True),
+    ],
+)
+def test_a_queue_as_long_as_the_path_ends_it_at_once(shortest: float, now: float, over: bool) -> None:
+    rounds = Rounds()
+    rounds.play_even(shortest)
+    assert not rounds.play_even(shortest + 0.0161)
+    assert rounds.hystart.conservative
+    assert rounds.play(*[now] * SAMPLES, now) is over
+
+
+def test_one_short_round_trip_shows_that_the_queue_is_not_standing() -> None:
+    rounds = Rounds()
+    rounds.play_even(0.06)
+    rounds.play_even(0.08)
+    assert not rounds.play(*[0.2] * (SAMPLES - 1), 0.09, 0.2)
