@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jsp.config import MIB, Config
+from jsp.engine import hibernation
 from jsp.engine.ack_frequency import PACKETS_MAX
+from jsp.engine.hibernation import hibernate, is_quiet
 from tests.sim.link import LinkSpec
 from tests.sim.world import World, connected
 
@@ -121,3 +123,32 @@ def test_a_probe_is_answered_at_once_whatever_it_carries() -> None:
     world.run_until(lambda: not c.paths[0].recovery.in_flight)
     assert world.now - probed < 0.0201
     assert s.streams.streams
+
+
+def test_what_was_asked_for_outlasts_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    # This is not the connection that later ones should be compressed against.
+    monkeypatch.setattr(hibernation, "_codec", None)
+    transfer = Transfer(LinkSpec(delay=0.02, rate=12_500_000, queue=500_000), 4_000_000)
+    transfer.run()
+    ends = ((transfer.client, transfer.c), (transfer.server, transfer.s))
+    for node, end in ends:
+        for stream in list(end.streams.streams.values()):
+            assert stream.send is not None and stream.recv is not None
+            stream.send.finish()
+            stream.recv.stop(0)
+            end.streams.release(stream)
+        node.flush(end)
+    transfer.world.run_until(lambda: all(is_quiet(end) for _, end in ends))
+    asked = transfer.c.paths[0].ack_frequency
+    assert asked is not None
+    was = asked.packets, asked.delay, transfer.s.paths[0].space.acks.packets
+    for _, end in ends:
+        assert hibernate(end)
+        end.wake()
+    asked = transfer.c.paths[0].ack_frequency
+    assert asked is not None
+    assert (asked.packets, asked.delay, transfer.s.paths[0].space.acks.packets) == was
+    # And it is still about this path's window.
+    transfer.c.paths[0].recovery.controller.window = 20 * DATAGRAM
+    asked.update(DATAGRAM)
+    assert (asked.packets, asked.due) == (2, True)
