@@ -23,6 +23,9 @@ cdef class Train(Writer):
     cdef long long _first
     cdef long long _first_number
     cdef long long _header_size
+    cdef long long _kind_at
+    cdef long long _length_at
+    cdef long long _length_bit
     cdef long long _limit
     cdef long long _number
     cdef long long _number_size
@@ -38,6 +41,7 @@ cdef class Train(Writer):
     cdef list _tokens
     cdef public long long capacity
     cdef public long long count
+    cdef public object message
     cdef public list runs
     cdef public PacketBuffer slots
 
@@ -50,10 +54,12 @@ cdef class Train(Writer):
         start=cython.longlong, at=cython.longlong, number=cython.longlong, buffer=bytearray, cid=bytes,
     )
     cpdef bint _open_packet(self) except? -1
+    cpdef push_length(self, long long size, long long kind_at, long long bit)
     cpdef note(self, owner, a, b)
     cpdef note_quietly(self, owner, a, b)
     cpdef note_range(self, RangeOwner owner, long long start, long long stop)
     cpdef _keep_range(self)
+    cpdef bint has_eliciting(self) except? -1
     cpdef mark_eliciting(self)
     cpdef bint advance(self) except? -1
     @cython.locals(start=cython.longlong, pos=cython.longlong, least=cython.longlong, size=cython.longlong)
@@ -61,6 +67,10 @@ cdef class Train(Writer):
     @cython.locals(run=SentRun, step=cython.longlong, owner=RangeOwner)
     cpdef _record(self, long long size)
     cpdef _end_run(self)
+    @cython.locals(
+        buffer=bytearray, at=cython.longlong, first=cython.longlong, head=cython.longlong, size=cython.longlong,
+    )
+    cpdef _drop_length(self)
     @cython.locals(stop=cython.longlong)
     cpdef pad_to(self, long long size)
     cpdef long long seal(self, SealKeys keys, long long path_id) except? -1

@@ -37,12 +37,13 @@ class Train(Writer):
         count: packets finished so far.
         runs: ledger records of the finished packets that ask for an acknowledgement.
         capacity: bytes of frames an empty packet of the path's full size holds.
+        message: the last one of which the open packet has a frame; None: none yet.
     """
 
     __slots__ = (
-        "_a", "_b", "_cid", "_eliciting", "_first", "_first_number", "_header_size", "_limit", "_number",
-        "_number_size", "_open", "_owner", "_run", "_run_owner", "_run_start", "_run_stop", "_segment",
-        "_start", "_time", "_tokens", "capacity", "count", "runs", "slots",
+        "_a", "_b", "_cid", "_eliciting", "_first", "_first_number", "_header_size", "_kind_at", "_length_at",
+        "_length_bit", "_limit", "_number", "_number_size", "_open", "_owner", "_run", "_run_owner", "_run_start",
+        "_run_stop", "_segment", "_start", "_time", "_tokens", "capacity", "count", "message", "runs", "slots",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -61,6 +62,11 @@ class Train(Writer):
         self._run_owner: RangeOwner | None = None
         self._run_start = 0
         self._run_stop = 0
+        self.message: Any = None
+        # The last frame that tells its length: where its type and its length stand, and the bit that says so.
+        self._kind_at = -1
+        self._length_at = 0
+        self._length_bit = 0
         self._eliciting = False
         self._open = False
         self._start = 0
@@ -114,9 +120,18 @@ class Train(Writer):
         self.pos = start + self._header_size
         self.end = start + self._segment - _TAG
         self._owner = None
+        self.message = None
+        self._kind_at = -1
         self._eliciting = False
         self._open = True
         return True
+
+    def push_length(self, size: int, kind_at: int, bit: int) -> None:
+        """The length of a frame whose `size` bytes follow; `bit` of its type, at `kind_at`, says that it is there."""
+        self._kind_at = kind_at
+        self._length_at = self.pos
+        self._length_bit = bit
+        self.push_varint(size)
 
     def note(self, owner: Owner, a: Any, b: Any) -> None:
         """The frame just written asks for an acknowledgement; `owner` hears what becomes of it."""
@@ -143,6 +158,10 @@ class Train(Writer):
         if self._owner is not None:
             self._tokens.append((self._owner, self._a, self._b))
             self._owner = None
+
+    def has_eliciting(self) -> bool:
+        """Whether the packet under construction asks for an acknowledgement."""
+        return self._eliciting
 
     def mark_eliciting(self) -> None:
         """The frame just written asks for an acknowledgement, but nobody needs to hear of it."""
@@ -217,6 +236,26 @@ class Train(Writer):
             self._run.carry(self._run_owner, self._run_start, self._run_stop, self._run.step)
             self._run = self._run_owner = None
 
+    def _drop_length(self) -> None:
+        """The last frame of the last packet needs no length: it goes to the end. (The others are all of one size.)"""
+        if not self._open or self._kind_at < 0:
+            return
+        buffer = self.buffer
+        at = self._length_at
+        first = buffer[at]
+        if first < 64:
+            head = 1
+            size = first
+        else:
+            head = 2
+            size = (first & 63) << 8 | buffer[at + 1]
+        # SPEC 7.3: PADDING must not follow, so what is left holds the sample.
+        if first >= 128 or at + head + size != self.pos or size < _SAMPLE:
+            return
+        memory.copy(buffer, at, buffer, at + head, size)
+        buffer[self._kind_at] ^= self._length_bit
+        self.pos -= head
+
     def pad_to(self, size: int) -> None:
         """Fill the open packet with PADDING until its datagram has `size` bytes."""
         stop = self._start + min(size, self._segment) - _TAG
@@ -226,8 +265,10 @@ class Train(Writer):
 
     def seal(self, keys: SealKeys, path_id: int) -> int:
         """Finish the last packet and protect all. Returns the train's size, 0 when it is empty."""
+        self._drop_length()
         self._finish()
         self._end_run()
+        self.message = None
         if self.count:
             keys.seal_train(
                 self.slots, self.count, self._segment, self.pos, self._header_size, path_id, self._first_number

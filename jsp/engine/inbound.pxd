@@ -16,16 +16,21 @@ from jsp.wire.packet cimport LongHeader
 
 cdef long long _STREAM
 cdef long long _STREAM_LAST
+cdef long long _STREAM_NEXT
 cdef long long _ACK
 cdef long long _ACK_ECN
+cdef long long _ACK_SHORT
 cdef long long _PADDING
 cdef long long _MESSAGE
+cdef long long _MESSAGE_LAST
 cdef long long _ABANDON
 cdef long long _SKIPPABLE
 cdef long long _ACK_FREQUENCY
 cdef long long _APPLICATION
 cdef long long _ELICITING
 cdef long long _NOT_PROBING
+cdef long long _MESSAGE_SEEN
+cdef long long _LATE
 cdef bytes _PERMITTED
 
 
@@ -44,9 +49,8 @@ cpdef replay_early(ConnectionCore conn, double now)
 cpdef receive_long(ConnectionCore conn, double now, PacketBuffer slots, LongHeader header, Received received)
 @cython.locals(reader=Reader, stream=StreamFrame, found=cython.longlong, kind=cython.longlong)
 cpdef long long walk(
-    ConnectionCore conn, Path path, long long level, bytearray data, long long pos, long long end, double now, source
-
-
+    ConnectionCore conn, Path path, long long level, long long number, bytearray data, long long pos, long long end,
+    double now, source
 ) except? -1
 cpdef _skip_padding(Reader reader)
 @cython.locals(acked_path=Path, space=PacketSpace)
@@ -56,6 +60,14 @@ cpdef _on_ack(ConnectionCore conn, Path path, long long level, Ack ack, double n
     reordering=cython.longlong, delay=cython.double, path=Path,
 )
 cpdef _on_extension(ConnectionCore conn, Reader reader, long long kind)
+@cython.locals(stream=StreamFrame)
+cpdef long long _on_short_form(
+    ConnectionCore conn, Path path, Reader reader, long long kind, long long number, long long found, double now
+) except? -1
+@cython.locals(
+    low=cython.longlong, delay=cython.double, space=PacketSpace, known=cython.longlong, largest=cython.longlong,
+)
+cpdef _on_ack_short(ConnectionCore conn, Path path, Reader reader, long long number, double now)
 @cython.locals(messages=RecvMessages, frame=MessageFrame)
 cpdef _on_message(ConnectionCore conn, Reader reader, long long kind, double now)
 cpdef _on_ping(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 _STREAM = frames.STREAM
 _STREAM_LAST = frames.STREAM_LAST
+_STREAM_NEXT = frames.STREAM_NEXT
 _ACK = frames.ACK
 _ACK_ECN = frames.ACK_ECN
+_ACK_SHORT = frames.ACK_SHORT
 _PADDING = frames.PADDING
 _MESSAGE = frames.MESSAGE
+_MESSAGE_LAST = frames.MESSAGE_LAST
 _ABANDON = frames.MESSAGE_ABANDON
 _SKIPPABLE = frames.SKIPPABLE
 _ACK_FREQUENCY = frames.ACK_FREQUENCY
@@ -41,6 +44,9 @@ _PERMITTED = PERMITTED
 # What `walk` found in a packet.
 _ELICITING = 1
 _NOT_PROBING = 2
+_MESSAGE_SEEN = 4
+# It came too late to be used, and nothing of it was but ACKs.
+_LATE = 8
 _PROBING_FRAMES = (frames.PADDING, frames.PATH_CHALLENGE, frames.PATH_RESPONSE, frames.NEW_CID)
 
 
@@ -62,11 +68,16 @@ def receive_short(
     eliciting = fresh = 0
     moved = False
     for number, body, stop in opened:
-        if not acks.accept(number, now):
+        if number <= acks.largest and not acks.is_new(number):
             conn.counters.packets_duplicate += 1
             continue
+        found = walk(conn, path, _APPLICATION, number, data, body, stop, now, received.remote)
+        if found & _LATE:
+            # As if it had been lost: what it carries comes again, with its offset.
+            conn.counters.packets_dropped += 1
+            continue
+        acks.accept(number, now)
         fresh += 1
-        found = walk(conn, path, _APPLICATION, data, body, stop, now, received.remote)
         eliciting += found & _ELICITING
         if found & _NOT_PROBING and number > largest:
             moved = True
@@ -142,21 +153,15 @@ def receive_long(conn: ConnectionCore, now: float, slots: PacketBuffer, header: 
     conn.on_heard(now, 1)
     if level_number == HANDSHAKE:
         establish.on_handshake_packet(conn, path)
-    found = walk(conn, path, level_number, plain, 0, len(plain), now, received.remote)
+    found = walk(conn, path, level_number, header.number, plain, 0, len(plain), now, received.remote)
     level.space.acks.on_batch(found & _ELICITING, now)
 
 
 def walk(
-    conn: ConnectionCore,
-    path: Path,
-    level: int,
-    data: bytearray,
-    pos: int,
-    end: int,
-    now: float,
+    conn: ConnectionCore, path: Path, level: int, number: int, data: bytearray, pos: int, end: int, now: float,
     source: Endpoint,
-) -> int:
-    """The frames `data[pos:end]` of one packet; returns _ELICITING and _NOT_PROBING bits."""
+) -> int:  # fmt: skip
+    """The frames `data[pos:end]` of packet `number`; returns what was found."""
     if pos == end:
         raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "packet without frames")
     reader = conn.reader
@@ -180,14 +185,16 @@ def walk(
             reader.pos += 1
             if _STREAM <= kind <= _STREAM_LAST:
                 frames.parse_stream(reader, kind, stream)
-                conn.streams.on_data(stream.id, stream.offset, data, stream.start, stream.stop, stream.fin)
+                conn.streams.on_data(stream, data, number)
                 found |= _ELICITING | _NOT_PROBING
+            elif kind > _MESSAGE_LAST:
+                found |= _on_short_form(conn, path, reader, kind, number, found, now)
             elif kind == _ACK or kind == _ACK_ECN:
                 _on_ack(conn, path, level, frames.parse_ack(reader, kind == _ACK_ECN), now)
                 found |= _NOT_PROBING
             elif kind >= _MESSAGE:
                 _on_message(conn, reader, kind, now)
-                found |= _ELICITING | _NOT_PROBING
+                found |= _ELICITING | _NOT_PROBING | _MESSAGE_SEEN
             elif kind == _PADDING:
                 _skip_padding(reader)
             elif kind == _ABANDON:
@@ -237,6 +244,44 @@ def _on_extension(conn: ConnectionCore, reader: Reader, kind: int) -> None:
     path = conn.paths.get(path_id)
     if path is not None:
         path.space.acks.on_request(sequence, packets, delay, reordering)
+
+
+def _on_short_form(
+    conn: ConnectionCore, path: Path, reader: Reader, kind: int, number: int, found: int, now: float
+) -> int:
+    """Frames that leave something out (spec section 9.3), `found` before this one in packet `number`; what it adds."""
+    if kind >= _STREAM_NEXT:
+        stream = conn.stream_frame
+        frames.parse_stream(reader, kind, stream)
+        if found & _ELICITING:
+            raise BadPacket("not the first in its packet")
+        if conn.streams.is_late(stream.id, number, number > path.space.acks.largest):
+            reader.pos = reader.end
+            return _LATE
+        conn.streams.on_data(stream, reader.data, number)
+        return _ELICITING | _NOT_PROBING
+    if kind == _ACK_SHORT:
+        _on_ack_short(conn, path, reader, number, now)
+        return _NOT_PROBING
+    if not found & _MESSAGE_SEEN:
+        raise BadPacket("continues no message")
+    _on_message(conn, reader, kind, now)
+    return _ELICITING | _NOT_PROBING
+
+
+def _on_ack_short(conn: ConnectionCore, path: Path, reader: Reader, number: int, now: float) -> None:
+    """All from the largest number acknowledged so far on, up to one that is nearer to it than 256."""
+    low, delay = frames.parse_ack_short(reader)
+    space = path.space
+    known = space.largest_acked
+    # SPEC 10.2: what was acknowledged so far was no more than this one tells, if no later packet has come; and when
+    # 256 numbers or more have been sent since, it could mean several. Then it is worth nothing, and does no harm.
+    if number < space.acks.largest or known < 0 or space.next_number - known > 256:
+        return
+    largest = known + ((low - known) & 255)
+    path.recovery.on_ack(space, [known], [largest + 1], delay, now, None, True)
+    if conn.scheduler.done:
+        conn.streams.settle_done()
 
 
 def _on_message(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> None:

@@ -25,6 +25,7 @@ cdef class OutMessage:
     cdef public bint waiting
     cdef public object watcher
 
+    cpdef bint follows(self, OutMessage previous, long long message_id) except? -1
     cpdef on_acked(self, part, _)
     cpdef on_lost(self, part, _)
 

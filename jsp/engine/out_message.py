@@ -78,6 +78,15 @@ class OutMessage:
             return self.expires < other.expires
         return self.seq < other.seq
 
+    def follows(self, previous: OutMessage | None, message_id: int) -> bool:
+        """Whether this one, whose id is or will be `message_id`, is what MESSAGE_NEXT says behind `previous`."""
+        return (
+            previous is not None
+            and message_id == previous.id + 1
+            and self.kind == previous.kind
+            and (self.order < 0 or self.order == previous.order + 1)
+        )
+
     def on_acked(self, part: tuple[int, int, int] | None, _: None) -> None:
         """`part` (start, stop, attempt) arrived; None: MESSAGE_ABANDON did."""
         self.owner.on_message_acked(self, part)

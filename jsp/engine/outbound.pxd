@@ -43,7 +43,7 @@ cpdef bytes _seal_long(ConnectionCore conn, Path path, HandshakeLevel level, Lon
 cpdef Transmit _train(ConnectionCore conn, Path path, double now)
 cpdef _fill(ConnectionCore conn, Path path, Train train, double now, bint wants)
 @cython.locals(acks=AckTracker, low=cython.longlong, at=cython.longlong)
-cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now)
+cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now, bint wants)
 @cython.locals(other=Path)
 cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
 @cython.locals(allowed=cython.longlong, recovery=LossDetector)

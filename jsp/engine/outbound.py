@@ -200,7 +200,7 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     size_of_number = packet.number_size(number, space.largest_acked)
     train.begin(keys, path.remote_cids.current, number, size_of_number, path.mtu, limit, now)
     if space.acks.pending:
-        _write_ack(conn, path, train, now)
+        _write_ack(conn, path, train, now, wants)
     if wants or space.probes:
         _fill(conn, path, train, now, wants)
     size = train.seal(keys, path.id)
@@ -237,15 +237,21 @@ def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: boo
         train.pad_to(_PROBE_MIN)
 
 
-def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float) -> None:
+def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float, wants: bool) -> None:
     acks = path.space.acks
+    if wants and acks.is_short() and frames.push_ack_short(train, acks.largest, acks.delay(now)):
+        # Not where the ACK is all there is: the peer may have much under way, and acknowledges few of them.
+        acks.on_sent()
+        conn.counters.acks_sent += 1
+        conn.keys.on_ack_sent(path.id, acks.largest)
+        return
     starts = acks.ranges.starts
     low = acks.first_told()
     at = train.pos
     if frames.push_ack(train, path.id, acks.delay(now), starts, acks.ranges.stops, low):
         if acks.is_marked():
             frames.push_marks(train, at, acks.ect0, acks.ect1, acks.ce)
-        train.note_quietly(acks, acks.on_sent(), 0)
+        train.note_quietly(acks, acks.on_sent(), acks.ect1 + acks.ce)
         conn.counters.acks_sent += 1
         conn.keys.on_ack_sent(path.id, acks.largest)
         if len(starts) - low > _RANGES_MANY and not path.space.in_flight and train.room():

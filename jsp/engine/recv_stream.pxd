@@ -1,10 +1,13 @@
 # C types of recv_stream.py.
 import cython
+cimport jsp.wire.frames as frames
 from jsp.engine.assembler cimport Assembler
 from jsp.engine.flow cimport ReceiveWindow
 from jsp.wire.buffer cimport Writer
+from jsp.wire.frames cimport StreamFrame
 
 cdef long long _UNKNOWN
+cdef long long _CUT_BEHIND
 cdef object _OPEN
 cdef object _SIZE_KNOWN
 cdef object _STOPPED
@@ -14,6 +17,7 @@ cdef object _DONE
 cdef class RecvStream:
     cdef Assembler _assembler
     cdef ReceiveWindow _connection
+    cdef long long _moved_by
     cdef long long _stop_code
     cdef bint _stop_due
     cdef public long long final_size
@@ -23,10 +27,13 @@ cdef class RecvStream:
     cdef public object state
     cdef public ReceiveWindow window
 
+    cpdef bint is_late(self, long long number, bint newest) except? -1
+    cpdef bint _is_kept(self) except? -1
     @cython.locals(
         assembler=Assembler, before=cython.longlong, gaps=cython.longlong, end=cython.longlong, grown=cython.longlong,
+        fin=cython.bint, offset=cython.longlong,
     )
-    cpdef bint on_data(self, long long offset, bytearray data, long long start, long long stop, bint fin) except? -1
+    cpdef bint on_data(self, StreamFrame frame, bytearray data, long long number) except? -1
     cpdef _check_final(self, long long end, bint fin)
     @cython.locals(grown=cython.longlong)
     cpdef bint on_reset(self, long long code, long long final_size) except? -1

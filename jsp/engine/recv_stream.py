@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import jsp.wire.frames as frames
 from jsp.engine.assembler import Assembler
 from jsp.engine.flow import ReceiveWindow
 from jsp.engine.states import RECEIVING, ReceiveMoved, Receiving, can_move, move
 from jsp.errors import Code, ProtocolViolation
-from jsp.wire import frames
 from jsp.wire.buffer import Writer
-from jsp.wire.frames import push_frame
+from jsp.wire.frames import StreamFrame, push_frame
 
 _UNKNOWN = -1
+_CUT_BEHIND = frames.CUT_BEHIND
 
 # Looking a member up in its class costs more than a comparison of it.
 _OPEN = Receiving.OPEN
@@ -34,8 +35,8 @@ class RecvStream:
     """
 
     __slots__ = (
-        "_assembler", "_connection", "_stop_code", "_stop_due", "final_size", "id", "reset_code", "signalled",
-        "state", "window",
+        "_assembler", "_connection", "_moved_by", "_stop_code", "_stop_due", "final_size", "id", "reset_code",
+        "signalled", "state", "window",
     )  # fmt: skip
 
     def __init__(self, stream_id: int, window: int, maximum: int, connection: ReceiveWindow) -> None:
@@ -47,14 +48,36 @@ class RecvStream:
         self.signalled = False
         self._assembler = Assembler()
         self._connection = connection
+        # The highest number of a packet that brought what was next.
+        self._moved_by = -1
         self._stop_code = 0
         self._stop_due = False
 
     # --- frames --------------------------------------------------------------------------------------------
 
-    def on_data(self, offset: int, data: bytearray, start: int, stop: int, fin: bool) -> bool:
-        """A STREAM frame. Returns whether there is now something to read that was not there before."""
-        end = offset + stop - start
+    def is_late(self, number: int, newest: bool) -> bool:
+        """Whether nobody knows any more where data belongs that packet `number` has without an offset (SPEC 9.3).
+
+        It was sent when all before it had been acknowledged, so its place is where this stream has got to, unless
+        another packet has brought the same since: one that was sent later. What is not kept moves nothing; then only
+        of the `newest` packet it is known that none sent later has come.
+        """
+        if self._is_kept():
+            return number < self._moved_by
+        return not newest
+
+    def _is_kept(self) -> bool:
+        return self.state is _OPEN or self.state is _SIZE_KNOWN
+
+    def on_data(self, frame: StreamFrame, data: bytearray, number: int) -> bool:
+        """A STREAM frame of packet `number`. Returns whether there is now something to read that was not before."""
+        fin = frame.fin
+        offset = frame.offset
+        if offset < 0:
+            offset = self._assembler.next if self._is_kept() else self.window.received
+        elif frame.cut and self.window.received > _CUT_BEHIND:
+            offset = frames.full_offset(offset, self.window.received)
+        end = offset + frame.stop - frame.start
         if fin or self.final_size != _UNKNOWN:
             self._check_final(end, fin)
         grown = end - self.window.received
@@ -71,12 +94,16 @@ class RecvStream:
         assembler = self._assembler
         before = assembler.next
         gaps = assembler.gaps()
-        assembler.insert(offset, data, start, stop)
+        assembler.insert(offset, data, frame.start, frame.stop)
         if assembler.gaps() != gaps:
             self._connection.on_fragments(assembler.gaps() - gaps)
         if fin and self.state is _OPEN:
             self.state = move(RECEIVING, self.state, ReceiveMoved.FIN)
-        return assembler.next > before or (fin and assembler.next == self.final_size)
+        if assembler.next > before:
+            if number > self._moved_by:
+                self._moved_by = number
+            return True
+        return fin and assembler.next == self.final_size
 
     def _check_final(self, end: int, fin: bool) -> None:
         final = self.final_size

@@ -11,6 +11,7 @@ from jsp.engine.scheduler cimport Scheduler
 from jsp.wire.ranges cimport RangeSet
 
 cdef long long _MESSAGE
+cdef long long _MESSAGE_NEXT
 cdef long long _LEN
 cdef long long _FRAGMENT
 cdef long long _ORDERED
@@ -103,6 +104,7 @@ cdef class SendMessages:
     cpdef bint write_again(self, Train train, MessageQueue queue) except? -1
     @cython.locals(
         total=cython.longlong, kind=cython.longlong, head=cython.longlong, room=cython.longlong, size=cython.longlong,
+        message_id=cython.longlong, whole=cython.bint, follows=cython.bint, kind_at=cython.longlong,
     )
     cpdef long long _write_frame(
         self, Train train, OutMessage message, long long start, long long stop, long long allowed

@@ -34,6 +34,7 @@ from jsp.wire.frames import push_frame
 from jsp.wire.ranges import RangeSet
 
 _MESSAGE = frames.MESSAGE
+_MESSAGE_NEXT = frames.MESSAGE_NEXT
 _LEN = frames.MESSAGE_LEN
 _FRAGMENT = frames.MESSAGE_FRAGMENT
 _ORDERED = frames.MESSAGE_ORDERED
@@ -393,12 +394,14 @@ class SendMessages:
         total = message.size
         kind = message.kind
         message_id = self._id_of(message)
+        size = stop - start
         head = 1 + octets.varint_size(message_id) + (octets.varint_size(message.order) if message.order >= 0 else 0)
         room = train.end - train.pos
-        size = stop - start
         whole = size == total and message.acked is None and size <= allowed
+        follows = False
         if whole and head + octets.varint_size(size) + size <= train.capacity:
-            if head + octets.varint_size(size) + size > room:
+            follows = message.follows(train.message, message_id)
+            if (1 if follows else head) + octets.varint_size(size) + size > room:
                 return -1
         else:
             kind |= _FRAGMENT
@@ -414,14 +417,17 @@ class SendMessages:
                     self._fragmented += 1
         if message.state == _WAITING:
             self._open(message)
-        train.push_u8(kind | _LEN)
-        train.push_varint(message_id)
-        if message.order >= 0:
-            train.push_varint(message.order)
+        kind_at = train.pos
+        train.push_u8((_MESSAGE_NEXT if follows else kind) | _LEN)
+        if not follows:
+            train.push_varint(message_id)
+            if message.order >= 0:
+                train.push_varint(message.order)
         if kind & _FRAGMENT:
             train.push_varint(start)
             train.push_varint(total)
-        train.push_varint(size)
+        train.push_length(size, kind_at, _LEN)
+        train.message = message
         memory.copy(train.buffer, train.pos, message.data, start, size)
         train.pos += size
         return start + size

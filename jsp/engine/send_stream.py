@@ -8,16 +8,17 @@ ranges, loss and acknowledgement need no case of their own for it.
 from __future__ import annotations
 
 import jsp.wire.buffer as octets
+import jsp.wire.frames as frames
 from jsp.engine.builder import Train
 from jsp.engine.flow import SendCredit
 from jsp.engine.scheduler import Scheduler, Sender
 from jsp.engine.send_buffer import SendBuffer
 from jsp.engine.states import SENDING, Sending, SendMoved, can_move, move
-from jsp.wire import frames
 from jsp.wire.buffer import Writer
 from jsp.wire.frames import push_frame
 
 _STREAM = frames.STREAM
+_STREAM_NEXT = frames.STREAM_NEXT
 _FIN = frames.STREAM_FIN
 _LEN = frames.STREAM_LEN
 _OFF = frames.STREAM_OFF
@@ -136,13 +137,17 @@ class SendStream(Sender):
                 fresh = True
                 if offset >= stop and not self._announce:
                     return False
-            head = 1 + self._id_size + (octets.varint_size(offset) if offset else 0)
-            room = train.end - train.pos - head
+            # SPEC 9.3: the peer knows where it goes when all before it is acknowledged.
+            if not offset or (fresh and offset == buffer.base and not train.has_eliciting()):
+                offset_size = 0
+            else:
+                offset_size = frames.offset_size(offset, buffer.sent - buffer.base)
+            room = train.end - train.pos - 1 - self._id_size - offset_size
             if room < (1 if stop > offset else 0):
                 if not train.advance():
                     return True
                 continue
-            sent_to = self._write_frame(train, offset, stop, room)
+            sent_to = self._write_frame(train, offset, offset_size, stop, room)
             self._announce = False
             if fresh:
                 size = min(sent_to, buffer.end) - offset
@@ -177,11 +182,12 @@ class SendStream(Sender):
         self._scheduler.on_blocked(self, self.credit.limit - self.credit.used <= allowed)
         return buffer.sent + allowed
 
-    def _write_frame(self, train: Train, offset: int, stop: int, room: int) -> int:
-        """One STREAM frame with up to `room` bytes from `offset`; returns where it ends."""
+    def _write_frame(self, train: Train, offset: int, offset_size: int, stop: int, room: int) -> int:
+        """One STREAM frame with up to `room` bytes from `offset`, which is told in `offset_size` bytes; returns where
+        it ends."""
         data_end = self.buffer.end
         size = min(stop, data_end) - offset
-        kind = _STREAM | (_OFF if offset else 0)
+        kind = _STREAM | _OFF if offset_size else _STREAM_NEXT if offset else _STREAM
         if size >= room:
             size = room
         else:
@@ -193,13 +199,14 @@ class SendStream(Sender):
         if stop > data_end and end == data_end:
             kind |= _FIN
             end += 1
-        train.buffer[train.pos] = kind
-        train.pos += 1
+        kind_at = train.pos
+        train.buffer[kind_at] = kind
+        train.pos = kind_at + 1
         train.push_varint(self.id)
-        if offset:
-            train.push_varint(offset)
+        if offset_size:
+            frames.push_offset(train, offset, offset_size)
         if kind & _LEN:
-            train.push_varint(size)
+            train.push_length(size, kind_at, _LEN)
         if size > 0:
             self.buffer.copy_to(train.buffer, train.pos, offset, size)
             train.pos += size

@@ -5,6 +5,7 @@ from jsp.engine.flow cimport ReceiveWindow, SendCredit
 from jsp.engine.recv_stream cimport RecvStream
 from jsp.engine.scheduler cimport Scheduler
 from jsp.engine.send_stream cimport SendStream
+from jsp.wire.frames cimport StreamFrame
 
 cdef long long _STREAMS_MAX
 cdef long long _RESET_TOKEN
@@ -53,10 +54,10 @@ cdef class StreamTable:
     cpdef _check_direction(self, long long stream_id, bint to_receive)
     @cython.locals(kind=cython.longlong)
     cpdef Stream _accept(self, long long stream_id)
+    @cython.locals(stream=Stream)
+    cpdef bint is_late(self, long long stream_id, long long number, bint newest) except? -1
     @cython.locals(stream=Stream, recv=RecvStream)
-    cpdef on_data(
-        self, long long stream_id, long long offset, bytearray data, long long start, long long stop, bint fin
-    )
+    cpdef on_data(self, StreamFrame frame, bytearray data, long long number)
     cpdef on_reset(self, long long stream_id, long long code, long long final_size, double now)
     cpdef on_stop(self, long long stream_id, long long code, double now)
     cpdef _charge_reset(self, double now)

@@ -20,7 +20,7 @@ from jsp.engine.states import Receiving, Sending
 from jsp.engine.traffic import Event, StreamReadable, StreamWritable
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire import frames
-from jsp.wire.frames import push_frame
+from jsp.wire.frames import StreamFrame, push_frame
 
 BIDI = 0
 UNI = 1
@@ -170,17 +170,26 @@ class StreamTable:
 
     # --- frames --------------------------------------------------------------------------------------------
 
-    def on_data(self, stream_id: int, offset: int, data: bytearray, start: int, stop: int, fin: bool) -> None:
+    def is_late(self, stream_id: int, number: int, newest: bool) -> bool:
+        """Whether STREAM_NEXT of packet `number` comes too late to say where its data belongs.
+
+        `newest`: no packet with a higher number has come.
+        """
         stream = self.streams.get(stream_id)
+        return stream is not None and stream.recv is not None and stream.recv.is_late(number, newest)
+
+    def on_data(self, frame: StreamFrame, data: bytearray, number: int) -> None:
+        """STREAM or STREAM_NEXT of packet `number`."""
+        stream = self.streams.get(frame.id)
         if stream is None or stream.recv is None:
-            stream = self.for_frame(stream_id, True)
+            stream = self.for_frame(frame.id, True)
             if stream is None:
                 return
         recv = stream.recv
         assert recv is not None
-        if recv.on_data(offset, data, start, stop, fin) and not recv.signalled:
+        if recv.on_data(frame, data, number) and not recv.signalled:
             recv.signalled = True
-            self._events.append(StreamReadable(stream_id))
+            self._events.append(StreamReadable(frame.id))
         if recv.state is _RECEIVED:
             self._settle(stream)
 

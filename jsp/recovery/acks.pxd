@@ -4,6 +4,7 @@ from jsp.wire.ranges cimport RangeSet
 
 cdef long long _WINDOW
 cdef long long _REORDERING_MAX
+cdef long long _SHORT_MAX
 
 
 cdef class AckTracker:
@@ -11,6 +12,7 @@ cdef class AckTracker:
     cdef list _filled
     cdef long long _floor
     cdef double _largest_time
+    cdef long long _marks_known
     cdef long long _requested
     cdef long long _told
     cdef bint _urgent
@@ -25,6 +27,7 @@ cdef class AckTracker:
     cdef public RangeSet ranges
     cdef public long long reordering
 
+    cpdef bint is_new(self, long long number) except? -1
     cpdef bint accept(self, long long number, double now) except? -1
     cpdef on_request(self, long long sequence, long long packets, double max_delay, long long reordering)
     cpdef hurry(self)
@@ -36,6 +39,8 @@ cdef class AckTracker:
     @cython.locals(i=cython.longlong, least=cython.longlong, stops=list)
     cpdef long long first_told(self) except? -1
     cpdef double delay(self, double now) except? -1
+    @cython.locals(floor=cython.longlong)
+    cpdef bint is_short(self) except? -1
     cpdef long long on_sent(self) except? -1
-    cpdef on_acked(self, long long told, long long _)
+    cpdef on_acked(self, long long told, long long marks)
     cpdef on_lost(self, long long told, long long _)

@@ -15,6 +15,9 @@ NEVER = float("inf")
 # How far behind the largest number a packet may come and still be taken. Older ones count as duplicates.
 REPLAY_WINDOW = 4096
 _WINDOW = REPLAY_WINDOW
+# Packets that ACK_SHORT tells of at most, beyond what is acknowledged for sure. Its eight bits reach four times as far,
+# which is what may be under way meanwhile.
+_SHORT_MAX = 64
 # Ranges told in one ACK: the newest ones; older ones were told before.
 ACK_RANGES_SENT = 64
 # The shortest delay that may be asked for, which is what the loop's timer resolves, and the longest (RFC 9000 18.2).
@@ -45,6 +48,7 @@ class AckTracker:
         "_filled",
         "_floor",
         "_largest_time",
+        "_marks_known",
         "_requested",
         "_told",
         "_urgent",
@@ -69,6 +73,8 @@ class AckTracker:
         self.deadline = NEVER
         self.pending = 0
         self.ect0 = self.ect1 = self.ce = 0
+        # Of ECT(1) and CE, how many the peer knows of.
+        self._marks_known = 0
         self._floor = 0
         self._ack_floor = 0
         # Numbers that filled a gap, and the end of what had come by then.
@@ -79,6 +85,10 @@ class AckTracker:
         self._told = -1
         self._requested = -1
 
+    def is_new(self, number: int) -> bool:
+        """Whether `number`, which is not above the largest, was not seen before and is not too old to tell."""
+        return number >= self._floor and number > self.largest - 2 * _WINDOW and number not in self.ranges
+
     def accept(self, number: int, now: float) -> bool:
         """Note an authenticated packet; False when it was seen before or is too old to tell."""
         if number == self.largest + 1 and number:
@@ -87,7 +97,7 @@ class AckTracker:
             self.largest = number
             self._largest_time = now
             return True
-        if number < self._floor or number in self.ranges:
+        if number <= self.largest and not self.is_new(number):
             return False
         if number != self.largest + 1 and self.reordering == 1:
             self._urgent = True
@@ -169,15 +179,29 @@ class AckTracker:
         """Seconds the largest number has waited for its ACK."""
         return max(0.0, now - self._largest_time)
 
+    def is_short(self) -> bool:
+        """Whether ACK_SHORT is enough: the peer has heard of all but the last few numbers, of which none is missing,
+        and of all marks that are not what it sent."""
+        floor = self._ack_floor
+        return (
+            floor > 0
+            and self.ranges.starts[-1] <= floor
+            and self.largest - floor < _SHORT_MAX
+            and not self._filled
+            and self.ect1 + self.ce == self._marks_known
+        )
+
     def on_sent(self) -> int:
-        """An ACK left; returns what `on_acked` wants to hear when it arrived."""
+        """An ACK left; returns what `on_acked` wants to hear when it arrived, unless it was an ACK_SHORT."""
         self.pending = 0
         self.deadline = NEVER
         self._told = self.largest
         return self.largest + 1
 
-    def on_acked(self, told: int, _: int) -> None:
-        """The peer has an ACK that told everything below `told`, but what filled a gap after it had left."""
+    def on_acked(self, told: int, marks: int) -> None:
+        """The peer has an ACK that told everything below `told`, but what filled a gap after it had left, and `marks`
+        of ECT(1) and CE."""
+        self._marks_known = max(self._marks_known, marks)
         filled = self._filled
         while filled and filled[0][1] < told:
             del filled[0]

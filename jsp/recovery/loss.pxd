@@ -66,7 +66,7 @@ cdef class LossDetector:
         resume=CarefulResume,
     )
     cpdef long long on_ack(
-        self, PacketSpace space, list starts, list stops, double delay, double now, tuple marks=*
+        self, PacketSpace space, list starts, list stops, double delay, double now, tuple marks=*, bint short=*
     ) except? -1
     @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong, lost=list, run=SentRun, newest=SentRun, event=cython.bint)
     cpdef bint _detect_lost(self, PacketSpace space, double now, list starts=*, list stops=*) except? -1

@@ -163,15 +163,13 @@ class LossDetector:
     # --- acknowledgements ----------------------------------------------------------------------------------
 
     def on_ack(
-        self,
-        space: PacketSpace,
-        starts: list[int],
-        stops: list[int],
-        delay: float,
-        now: float,
-        marks: tuple[int, int, int] | None = None,
-    ) -> int:
-        """An ACK for `space` arrived: ranges, highest first, and counts of ECN marks. Returns the bytes newly acked."""
+        self, space: PacketSpace, starts: list[int], stops: list[int], delay: float, now: float,
+        marks: tuple[int, int, int] | None = None, short: bool = False,
+    ) -> int:  # fmt: skip
+        """An ACK for `space` arrived: ranges, highest first, and counts of ECN marks. Returns the bytes newly acked.
+
+        `short`: it could not have counts (ACK_SHORT), so that nothing follows from their absence.
+        """
         largest = stops[0] - 1
         if largest >= space.next_number:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "acknowledges a packet that was never sent")
@@ -201,7 +199,7 @@ class LossDetector:
         if not space.sticky_backoff:
             self.pto_count = 0
         collapsed = self._detect_lost(space, now, starts, stops)
-        if further and not space.handshake:
+        if further and not space.handshake and not short:
             self._read_marks(acked, marks, newest.time, now)
         controller = self.controller
         total = fresh = 0

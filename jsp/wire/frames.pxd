@@ -1,5 +1,6 @@
 # C types of frames.py.
 import cython
+cimport jsp.wire.memory as memory
 from jsp.wire.buffer cimport Reader, Writer
 
 cdef long long _ACK
@@ -9,8 +10,12 @@ cdef long long _RANGES_MAX
 cdef long long _OFF
 cdef long long _LEN
 cdef long long _FIN
-cdef long long _BEST_EFFORT
-cdef long long _PARTIAL
+cdef long long _STREAM_NEXT
+cdef long long _ACK_SHORT
+cdef long long _MESSAGE_LAST
+cdef long long _CUT_SPAN
+cdef long long _CUT_BEHIND
+cdef long long _CUT_MASK
 cdef long long _ORDERED
 cdef long long _FRAGMENT
 cdef long long _MESSAGE_LEN
@@ -35,12 +40,20 @@ cpdef bint push_ack_frequency(
 
 
 ) except? -1
+@cython.locals(units=cython.longlong)
+cpdef bint push_ack_short(Writer w, long long largest, double delay) except? -1
+cpdef tuple parse_ack_short(Reader r)
 cpdef tuple parse_reset(Reader r)
 cpdef tuple parse_two(Reader r)
 @cython.locals(offset=cython.longlong, size=cython.longlong, start=cython.longlong)
 cpdef tuple parse_crypto(Reader r)
-@cython.locals(size=cython.longlong)
+@cython.locals(size=cython.longlong, pos=cython.longlong)
 cpdef parse_stream(Reader r, long long kind, StreamFrame into)
+cpdef long long offset_size(long long offset, long long span) except? -1
+@cython.locals(pos=cython.longlong)
+cpdef push_offset(Writer w, long long offset, long long size)
+@cython.locals(least=cython.longlong)
+cpdef long long full_offset(long long low, long long received) except? -1
 @cython.locals(size=cython.longlong)
 cpdef parse_message(Reader r, long long kind, MessageFrame into)
 cpdef tuple parse_abandon(Reader r)
@@ -67,6 +80,7 @@ cdef class Ack:
 
 
 cdef class StreamFrame:
+    cdef public bint cut
     cdef public bint fin
     cdef public long long id
     cdef public long long offset

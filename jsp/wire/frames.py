@@ -8,6 +8,7 @@ copy of it. Types from 0x40 carry a length, so that one we do not know can be sk
 
 from __future__ import annotations
 
+import jsp.wire.memory as memory
 from jsp.errors import BadPacket
 from jsp.wire.buffer import Reader, Writer, varint_size
 from jsp.wire.packet import CID_MAX
@@ -38,7 +39,10 @@ CLOSE = 0x1C
 CLOSE_APPLICATION = 0x1D
 HANDSHAKE_DONE = 0x1E
 MESSAGE_ABANDON = 0x1F
-MESSAGE = 0x20  # 0x20-0x3f
+MESSAGE = 0x20  # 0x20-0x37
+MESSAGE_NEXT = 0x38  # 0x38-0x39
+ACK_SHORT = 0x3A
+STREAM_NEXT = 0x3C  # 0x3c-0x3f
 SKIPPABLE = 0x40  # from here on frames carry a length
 ACK_FREQUENCY = 0x48
 
@@ -47,16 +51,17 @@ STREAM_LEN = 0x02
 STREAM_OFF = 0x04
 
 _FIN, _LEN, _OFF = STREAM_FIN, STREAM_LEN, STREAM_OFF
+_STREAM_NEXT = STREAM_NEXT
 
 MESSAGE_LEN = 0x01
 MESSAGE_FRAGMENT = 0x02
 MESSAGE_ORDERED = 0x04
 MESSAGE_BEST_EFFORT = 0x08
 MESSAGE_PARTIAL = 0x10
+# What would be best effort and partially reliable at once are other frames.
+MESSAGE_LAST = 0x37
 
-_MESSAGE_LEN, _FRAGMENT, _ORDERED, _BEST_EFFORT, _PARTIAL = (
-    MESSAGE_LEN, MESSAGE_FRAGMENT, MESSAGE_ORDERED, MESSAGE_BEST_EFFORT, MESSAGE_PARTIAL,
-)  # fmt: skip
+_MESSAGE_LEN, _FRAGMENT, _ORDERED, _MESSAGE_LAST = MESSAGE_LEN, MESSAGE_FRAGMENT, MESSAGE_ORDERED, MESSAGE_LAST
 
 # Encryption levels, in the order their keys appear.
 INITIAL = 0
@@ -75,6 +80,7 @@ _ALLOWED = {
     CRYPTO: _I | _H | _A,
     CLOSE: _I | _H | _A,
     RESET: _E | _A,
+    0x3B: 0,  # no frame has this number
 }
 PERMITTED = bytes(_ALLOWED.get(kind, _E | _A if STREAM <= kind <= STREAM_LAST else _A) for kind in range(SKIPPABLE))
 
@@ -87,13 +93,22 @@ ACK_DELAY_UNIT = 8e-6
 
 _ACK = ACK
 _ACK_ECN = ACK_ECN
+_ACK_SHORT = ACK_SHORT
 _RANGES_MAX = ACK_RANGES_MAX
 _DELAY_UNIT = ACK_DELAY_UNIT
+
+# A STREAM frame's offset of four bytes: its low 30 bits. What a sender may have between the first byte not
+# acknowledged and the last one sent, and how far behind what has come an offset may lie: by that, and by what the
+# packets of a replay window hold, 2 x 4,096 datagrams of 65,507 bytes, just under 2^29.
+CUT_BEHIND = 3 << 28
+_CUT_SPAN = 1 << 28
+_CUT_BEHIND = CUT_BEHIND
+_CUT_MASK = (1 << 30) - 1
 
 
 def is_eliciting(kind: int) -> bool:
     """Whether a frame of this type asks for an acknowledgement (RFC 9002 section 2)."""
-    return kind not in (PADDING, ACK, ACK_ECN, CLOSE, CLOSE_APPLICATION)
+    return kind not in (PADDING, ACK, ACK_ECN, ACK_SHORT, CLOSE, CLOSE_APPLICATION)
 
 
 # ACK: path id, largest, delay, extra range count, first range size - 1, then (gap - 1, size - 1) downwards;
@@ -198,6 +213,23 @@ def push_ack_frequency(w: Writer, path_id: int, sequence: int, packets: int, del
     return True
 
 
+# ACK_SHORT: the low 8 bits of largest, delay
+def parse_ack_short(r: Reader) -> tuple[int, float]:
+    """The low 8 bits of the largest number, and the delay in seconds."""
+    return r.pull_u8(), r.pull_varint() * _DELAY_UNIT
+
+
+def push_ack_short(w: Writer, largest: int, delay: float) -> bool:
+    """Whether it fitted."""
+    if w.room() < 1 + 1 + 4:
+        return False
+    units = int(delay / _DELAY_UNIT)
+    w.push_u8(_ACK_SHORT)
+    w.push_u8(largest & 255)
+    w.push_varint(units if units < 0x3FFFFFFF else 0x3FFFFFFF)
+    return True
+
+
 # RESET: stream id, error code, final size
 def parse_reset(r: Reader) -> tuple[int, int, int]:
     return r.pull_varint(), r.pull_varint(), r.pull_varint()
@@ -233,14 +265,21 @@ def parse_crypto(r: Reader) -> tuple[int, int, int]:
 
 
 # STREAM (type & 7: OFF 4, LEN 2, FIN 1): stream id, [offset], [length], data
+# STREAM_NEXT (type & 3: LEN 2, FIN 1): stream id, [length], data
 class StreamFrame:
-    """A parsed STREAM frame; its payload is `data[start:stop]`. One is kept and filled again and again."""
+    """A parsed STREAM or STREAM_NEXT; its payload is `data[start:stop]`. One is kept and filled again and again.
 
-    __slots__ = ("fin", "id", "offset", "start", "stop")
+    Attributes:
+        offset: where the payload belongs; -1: where the stream has got to (STREAM_NEXT).
+        cut: whether `offset` is the low 30 bits of that only.
+    """
+
+    __slots__ = ("cut", "fin", "id", "offset", "start", "stop")
 
     def __init__(self) -> None:
         self.id = 0
         self.offset = 0
+        self.cut = False
         self.start = 0
         self.stop = 0
         self.fin = False
@@ -249,17 +288,59 @@ class StreamFrame:
 def parse_stream(r: Reader, kind: int, into: StreamFrame) -> None:
     """Fill `into`."""
     into.id = r.pull_varint()
-    into.offset = r.pull_varint() if kind & _OFF else 0
+    into.cut = False
+    if kind >= _STREAM_NEXT:
+        into.offset = -1
+    elif kind & _OFF:
+        pos = r.pos
+        into.offset = r.pull_varint()
+        into.cut = r.pos == pos + 4
+    else:
+        into.offset = 0
     size = r.pull_varint() if kind & _LEN else r.end - r.pos
     into.start = r.skip(size)
     into.stop = into.start + size
     into.fin = kind & _FIN != 0
 
 
+def offset_size(offset: int, span: int) -> int:
+    """Bytes that the offset of a STREAM frame takes when `span` bytes lie between the first of the stream that is not
+    acknowledged and the last that was sent: 4 of them hold its low 30 bits, which is enough for a receiver that has
+    got no further than a replay window's packets beyond that (spec section 9.3)."""
+    if offset < 16384:
+        return varint_size(offset)
+    return 4 if span < _CUT_SPAN else 8
+
+
+def push_offset(w: Writer, offset: int, size: int) -> None:
+    """An offset in the bytes that `offset_size` wants for it."""
+    pos = w.pos
+    if size == 4:
+        memory.put_u32(w.buffer, pos, offset & _CUT_MASK)
+        w.buffer[pos] |= 0x80
+        w.pos = pos + 4
+    elif size == 8:
+        memory.put_u64(w.buffer, pos, offset)
+        w.buffer[pos] |= 0xC0
+        w.pos = pos + 8
+    else:
+        w.push_varint(offset)
+
+
+def full_offset(low: int, received: int) -> int:
+    """The offset whose low 30 bits are `low`, for a stream of which `received` is the end of what has come."""
+    least = received - _CUT_BEHIND
+    return low if least <= low else low + ((least - low + _CUT_MASK) & ~_CUT_MASK)
+
+
 # MESSAGE (type & 31: PARTIAL 16, BEST_EFFORT 8, ORDERED 4, FRAGMENT 2, LEN 1):
 #   message id, [order], [offset, total size], [length], data
+# MESSAGE_NEXT (type & 1: LEN): [length], data; mode and order as the message before it in the packet has them
 class MessageFrame:
-    """A parsed MESSAGE; its payload is `data[start:stop]`. `total` is -1 for an unfragmented one. Kept, as above."""
+    """A parsed MESSAGE or MESSAGE_NEXT; its payload is `data[start:stop]`. `total` is -1 for an unfragmented one.
+
+    Kept, as above, and the next one may continue it.
+    """
 
     __slots__ = ("id", "kind", "offset", "order", "start", "stop", "total")
 
@@ -274,17 +355,20 @@ class MessageFrame:
 
 
 def parse_message(r: Reader, kind: int, into: MessageFrame) -> None:
-    """Fill `into`."""
-    if kind & _BEST_EFFORT and kind & _PARTIAL:
-        raise BadPacket("contradicting delivery modes")
-    into.kind = kind
-    into.id = r.pull_varint()
-    into.order = r.pull_varint() if kind & _ORDERED else -1
+    """Fill `into`, which for MESSAGE_NEXT holds the message before it in the packet."""
     into.offset = 0
     into.total = -1
-    if kind & _FRAGMENT:
-        into.offset = r.pull_varint()
-        into.total = r.pull_varint()
+    if kind > _MESSAGE_LAST:
+        into.id += 1
+        if into.order >= 0:
+            into.order += 1
+    else:
+        into.kind = kind
+        into.id = r.pull_varint()
+        into.order = r.pull_varint() if kind & _ORDERED else -1
+        if kind & _FRAGMENT:
+            into.offset = r.pull_varint()
+            into.total = r.pull_varint()
     size = r.pull_varint() if kind & _MESSAGE_LEN else r.end - r.pos
     into.start = r.skip(size)
     into.stop = into.start + size

@@ -1,7 +1,7 @@
 # What memory.py does, for compiled modules.
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 
 cdef inline int copy(
@@ -17,7 +17,7 @@ cdef inline int copy(
         length = len(<bytearray>source)
     if at < 0 or start < 0 or size < 0 or size > len(target) - at or size > length - start:
         raise IndexError("copy outside of a buffer")
-    memcpy(PyByteArray_AS_STRING(target) + at, data + start, size)
+    memmove(PyByteArray_AS_STRING(target) + at, data + start, size)
     return 0
 
 

@@ -10,7 +10,7 @@ _ONES = int.from_bytes(b"\x01" * 64, "big")
 
 
 def copy(target: bytearray, at: int, source: bytes | bytearray, start: int, size: int) -> None:
-    """`target[at : at + size] = source[start : start + size]`; IndexError when either is too short."""
+    """`target[at : at + size] = source[start : start + size]`, which may overlap; IndexError when one is too short."""
     if at < 0 or start < 0 or size < 0 or at + size > len(target) or start + size > len(source):
         raise IndexError("copy outside of a buffer")
     target[at : at + size] = source[start : start + size]

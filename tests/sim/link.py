@@ -22,6 +22,8 @@ class LinkSpec:
     duplicate: float = 0.0
     reorder: float = 0.0
     "Chance that a datagram is held back by up to four delays."
+    late: float = 0.0
+    "Chance that a datagram is held back for up to five seconds."
     corrupt: float = 0.0
     "Chance that one bit flips."
     truncate: float = 0.0
@@ -86,6 +88,8 @@ class Link:
                 at += rng.expovariate(1 / spec.jitter)
             if rng.random() < spec.reorder:
                 at += rng.random() * 4 * spec.delay
+            elif spec.late and rng.random() < spec.late:
+                at += rng.random() * 5
             else:
                 at = self._last_arrival = max(at, self._last_arrival)
             damaged = self._damage(data)
