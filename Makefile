@@ -8,7 +8,7 @@ BASELINE := benchmarks/results/baseline.json
 # Compiles faster than with the flags of Python itself.
 export CFLAGS ?= -O2 -g0
 
-.PHONY: help setup ext demo test test-pure test-slow test-links lint format sim bench bench-peers bench-links bench-check profile docs clean
+.PHONY: help setup ext demo test test-pure test-slow test-links lint format sim bench bench-peers bench-links bench-headers bench-check profile docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -74,6 +74,10 @@ bench-peers: setup ext $(VENV)/.peers  ## the same beside other transports and R
 bench-links: setup ext $(VENV)/.peers  ## jsp, kernel TCP and aioquic over emulated links (root); writes docs/links.md (ARGS=--help)
 	$(PY) -m benchmarks.links $(ARGS)
 	$(PY) -m benchmarks.links.report
+
+bench-headers: setup ext  ## bytes of headers, datagrams, ACKs for recorded traffic; writes docs/header-compression.md (ARGS=--help)
+	$(PY) -m benchmarks.headers $(ARGS)
+	$(PY) -m benchmarks.headers.report
 
 bench-check: setup ext $(VENV)/.peers  ## compare ratios with benchmarks/expected.json, fail when one fell (UPDATE=1 writes them)
 	$(PY) -m benchmarks.check $(if $(UPDATE),--update)

@@ -70,6 +70,7 @@ def test_make_lists_its_verbs() -> None:
         "bench",
         "bench-peers",
         "bench-links",
+        "bench-headers",
         "bench-check",
         "profile",
         "docs",

@@ -95,7 +95,7 @@ class Tally:
         start = r.pos
         kind = r.pull_varint() if r.data[r.pos] >= frames.SKIPPABLE else r.pull_u8()
         self.types[kind] += 1
-        if frames.STREAM <= kind <= frames.STREAM_LAST or kind >= frames.STREAM_NEXT:
+        if frames.STREAM <= kind <= frames.STREAM_LAST or frames.STREAM_NEXT <= kind < frames.SKIPPABLE:
             frames.parse_stream(r, kind, self._stream)
             self._add_stream(start, sizes)
         elif frames.MESSAGE <= kind <= frames.MESSAGE_NEXT + 1:
