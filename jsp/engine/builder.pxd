@@ -51,7 +51,8 @@ cdef class Train(Writer):
         double now
     )
     @cython.locals(
-        start=cython.longlong, at=cython.longlong, number=cython.longlong, buffer=bytearray, cid=bytes,
+        start=cython.longlong, size=cython.longlong, at=cython.longlong, number=cython.longlong, buffer=bytearray,
+        cid=bytes,
     )
     cpdef bint _open_packet(self) except? -1
     cpdef push_length(self, long long size, long long kind_at, long long bit)

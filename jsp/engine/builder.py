@@ -104,7 +104,9 @@ class Train(Writer):
 
     def _open_packet(self) -> bool:
         start = self._start = self.pos
-        if start + self._segment > self._limit or self.count == _PACKETS_MAX:
+        # Only a train of one packet may be shorter than that.
+        size = min(self._segment, self._limit) if not self.count else self._segment
+        if start + size > self._limit or self.count == _PACKETS_MAX:
             return False
         buffer = self.buffer
         cid = self._cid
@@ -118,7 +120,7 @@ class Train(Writer):
         else:
             memory.put_u32(buffer, at, number)
         self.pos = start + self._header_size
-        self.end = start + self._segment - _TAG
+        self.end = start + size - _TAG
         self._owner = None
         self.message = None
         self._kind_at = -1

@@ -7,6 +7,7 @@ from jsp.engine.send_messages cimport SendMessages
 
 cdef double _NEVER
 cdef long long _SWEEP_MIN
+cdef long long _FRAME
 
 
 cdef class MessageQueue(Sender):
@@ -24,5 +25,7 @@ cdef class MessageQueue(Sender):
     cpdef drop(self, OutMessage message)
     @cython.locals(message=OutMessage)
     cpdef _sweep(self)
+    @cython.locals(message=OutMessage)
+    cpdef long long least(self) except? -1
     @cython.locals(messages=SendMessages, written=cython.bint)
     cpdef bint write_frames(self, Train train) except? -1

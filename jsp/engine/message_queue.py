@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from jsp.engine.send_messages import SendMessages
 
 _NEVER = NEVER
+# Bytes of a MESSAGE frame around its data, but for very large numbers.
+_FRAME = 20
 # Fewer dead entries than this are not worth a sweep.
 _SWEEP_MIN = 64
 
@@ -103,6 +105,13 @@ class MessageQueue(Sender):
         heapify(self._dated)
         if self._plain is not None:
             self._plain = deque([message for message in self._plain if message.waiting])
+
+    def least(self) -> int:
+        """Bytes of the next piece or message and what is around it in its frame."""
+        if self.again:
+            return self.again[0][2] - self.again[0][1] + _FRAME
+        message = self.first()
+        return Sender.least(self) if message is None else message.size - message.sent + _FRAME
 
     def write_frames(self, train: Train) -> bool:
         """Fill packets with messages; True when the train is full and more is left."""

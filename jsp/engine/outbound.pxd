@@ -14,6 +14,7 @@ from jsp.recovery.sent cimport SentRun
 from jsp.wire.buffer cimport Writer
 
 cdef long long _PROBE_MIN
+cdef long long _AROUND
 cdef long long _RANGES_MANY
 cdef long long _LONG_FIXED
 
@@ -48,6 +49,7 @@ cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now, bint w
 cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
 @cython.locals(allowed=cython.longlong, recovery=LossDetector)
 cpdef long long _allowance(ConnectionCore conn, Path path, double now) except? -1
+cpdef bint _is_enough(ConnectionCore conn, Path path, long long limit) except? -1
 cpdef Transmit _path_probe(ConnectionCore conn, Path path, double now)
 cpdef Transmit _challenge(ConnectionCore conn, Path path, Challenge challenge, double now)
 @cython.locals(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _TYPES = {INITIAL: TYPE_INITIAL, HANDSHAKE: TYPE_HANDSHAKE}
 _PROBE_MIN = 64
+# Bytes of a 1-RTT packet around its data: header, a short ACK, tag.
+_AROUND = 64
 # Ranges in an ACK from which on we want to know that the peer has it, so that old ones need not be told again.
 _RANGES_MANY = 8
 # Bytes of a long header around the connection ids: first, version, two lengths, packet length, number.
@@ -183,7 +185,7 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     limit = _allowance(conn, path, now) if wants or space.probes else 0
     if space.probes:
         limit = max(limit, min(space.probes * path.mtu, path.amplification_left()))
-    if limit < path.mtu:
+    if limit < path.mtu and not _is_enough(conn, path, limit):
         if not ack_due or path.amplification_left() < path.mtu:
             return None
         wants = False
@@ -289,6 +291,11 @@ def _allowance(conn: ConnectionCore, path: Path, now: float) -> int:
     if recovery.pacing_at < NEVER:
         conn.timers.deadlines[PACING] = recovery.pacing_at
     return min(allowed, path.amplification_left())
+
+
+def _is_enough(conn: ConnectionCore, path: Path, limit: int) -> bool:
+    """Whether `limit` bytes, less than a full datagram, are enough for what goes next, and the window's last ones."""
+    return limit >= _AROUND + conn.scheduler.least() and path.recovery.available() < path.mtu
 
 
 # --- path validation -------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from jsp.engine.builder cimport Train
 from jsp.recovery.sent cimport RangeOwner
 
 cdef long long _URGENCIES
+cdef long long _ANY
 
 
 cdef class Sender(RangeOwner):
@@ -13,6 +14,7 @@ cdef class Sender(RangeOwner):
     cdef public long long urgency
 
     cpdef bint write_frames(self, Train train) except? -1
+    cpdef long long least(self) except? -1
 
 
 cdef class Line(Sender):
@@ -39,5 +41,7 @@ cdef class Scheduler:
     cpdef on_blocked(self, Sender sender, bint by_stream)
     @cython.locals(sender=Sender)
     cpdef on_credit(self)
+    @cython.locals(urgency=cython.longlong, sender=Sender)
+    cpdef long long least(self) except? -1
     @cython.locals(urgency=cython.longlong, sender=Sender)
     cpdef fill(self, Train train)

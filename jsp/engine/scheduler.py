@@ -15,6 +15,7 @@ from jsp.recovery.sent import RangeOwner
 
 URGENCIES = 8
 _URGENCIES = URGENCIES
+_ANY = 1 << 30
 DEFAULT_URGENCY = 3
 
 
@@ -39,6 +40,10 @@ class Sender(RangeOwner):
     def write_frames(self, train: Train) -> bool:
         """Write; True when the train is full and more is left."""
         raise NotImplementedError
+
+    def least(self) -> int:
+        """Bytes of frames that it wants room for at the next turn: a packet of any size is filled by most."""
+        return _ANY
 
 
 class Line(Sender):
@@ -157,6 +162,15 @@ class Scheduler:
         waiting, self.credit_blocked = self.credit_blocked, []
         for sender in waiting:
             self.add(sender)
+
+    def least(self) -> int:
+        """Bytes of frames that whoever has the next turn wants room for."""
+        for urgency in range(_URGENCIES):
+            queue = self._queues[urgency]
+            if queue:
+                sender: Sender = queue[0]
+                return sender.least()
+        return _ANY
 
     def fill(self, train: Train) -> None:
         """Let senders write until the train is full or nobody has anything left."""

@@ -120,6 +120,35 @@ def test_pacing_keeps_a_shallow_queue_from_overflowing() -> None:
     assert c.paths[0].recovery.packets_lost < 0.05 * c.counters.packets_sent
 
 
+@pytest.mark.parametrize(
+    ("size", "room", "leaves"),
+    [
+        (1000, 1100, True),
+        (1000, 1000, False),
+        (100, 200, True),
+        (100, 150, False),
+        (3000, 1199, False),
+        (-1, 1199, False),
+    ],
+)
+def test_last_bytes_of_the_window_take_a_short_message_but_no_piece_of_more(size: int, room: int, leaves: bool) -> None:
+    world = World()
+    client, _, c, _ = connected(world, LinkSpec(delay=0.1))
+    world.run_for(1.0)
+    recovery = c.paths[0].recovery
+    c.send_message(world.now, b"under way", RELIABLE, False)
+    client.flush(c)
+    before = recovery.in_flight
+    recovery.controller.window = before + room
+    if size < 0:
+        c.open_stream().send.write(bytes(10_000))
+    else:
+        c.send_message(world.now, bytes(size), RELIABLE, False)
+    client.flush(c)
+    assert (recovery.in_flight > before) is leaves
+    assert recovery.in_flight <= recovery.controller.window
+
+
 def test_lossy_transfer_ends_with_nothing_in_flight() -> None:
     world = World(3)
     client, server, c, s = connected(world, LinkSpec(delay=0.03, loss=0.1, reorder=0.05, duplicate=0.05))
