@@ -80,6 +80,9 @@ class Config:
     much, but at least `max_message`, for those that are not whole yet."""
     compression: Compression | None = None
     "What to decompress, and how to compress what asks for it. None: nothing is."
+    repair: bool = True
+    """Forward error correction of messages with a `ttl` (docs/guide.md), where both ends have it: sent while loss is
+    measured that retransmission is too slow for, and taken from the peer."""
     idle_timeout: float | None = 30.0
     "Silence after which a connection is given up (the smaller of both ends' values counts). None: never."
     keep_alive: float | None = None
@@ -175,6 +178,8 @@ class Limits:
     "1-RTT packets kept while their keys are not there yet."
     early_bytes: int = 8 * KIB
     "Their bytes: whoever sees a half-open connection's id can send them."
+    repair_bytes: int = 128 * KIB
+    "Messages and repairs kept to recover lost messages from; the oldest give way."
     connection_ids: int = 8
     "Connection ids a peer may give us for one path."
     control_ratio: int = 8

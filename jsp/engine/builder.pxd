@@ -37,13 +37,13 @@ cdef class Train(Writer):
     cdef long long _run_stop
     cdef long long _segment
     cdef long long _start
-    cdef double _time
     cdef list _tokens
     cdef public long long capacity
     cdef public long long count
     cdef public object message
     cdef public list runs
     cdef public PacketBuffer slots
+    cdef public double time
 
     @cython.locals(most=cython.longlong)
     cpdef begin(

@@ -38,12 +38,13 @@ class Train(Writer):
         runs: ledger records of the finished packets that ask for an acknowledgement.
         capacity: bytes of frames an empty packet of the path's full size holds.
         message: the last one of which the open packet has a frame; None: none yet.
+        time: when it leaves.
     """
 
     __slots__ = (
         "_a", "_b", "_cid", "_eliciting", "_first", "_first_number", "_header_size", "_kind_at", "_length_at",
         "_length_bit", "_limit", "_number", "_number_size", "_open", "_owner", "_run", "_run_owner", "_run_start",
-        "_run_stop", "_segment", "_start", "_time", "_tokens", "capacity", "count", "message", "runs", "slots",
+        "_run_stop", "_segment", "_start", "_tokens", "capacity", "count", "message", "runs", "slots", "time",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -72,7 +73,7 @@ class Train(Writer):
         self._start = 0
         self._segment = 0
         self._limit = 0
-        self._time = 0.0
+        self.time = 0.0
         self._first = 0
         self._cid = b""
         self._header_size = 0
@@ -92,7 +93,7 @@ class Train(Writer):
         self._segment = datagram
         most = max(_TRAIN_MAX, datagram)
         self._limit = min(limit, most)
-        self._time = now
+        self.time = now
         self.capacity = datagram - self._header_size - _TAG
         self.count = 0
         self.runs.clear()
@@ -224,7 +225,7 @@ class Train(Writer):
                 run.total += size
                 return
         self._end_run()
-        run = sent.make_run(self._number, 1, size, size, self._time, self._tokens)
+        run = sent.make_run(self._number, 1, size, size, self.time, self._tokens)
         self.runs.append(run)
         self._tokens = []
         if owner is not None:

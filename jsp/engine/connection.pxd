@@ -75,7 +75,6 @@ cdef class ConnectionCore:
 
     cpdef Path _make_path(self, remote, local, bytes peer_cid)
     cpdef tuple _new_cid(self, long long path_id)
-    cpdef _make_params(self, bytes reset_token)
     cpdef handle_datagram(
         self, double now, PacketBuffer slots, long long start, long long end, Received received,
         long long path_id,

@@ -41,10 +41,8 @@ from jsp.engine.streams import Stream, StreamTable
 from jsp.engine.timers import DRAIN, KEYS, LINGER, NEVER, TimerTable
 from jsp.engine.traffic import Endpoint, Event, Received, Transmit
 from jsp.errors import Code, ForkedConnection, MessageTooLarge, ProtocolViolation
-from jsp.recovery.acks import MIN_DELAY_S
 from jsp.wire import frames
 from jsp.wire.buffer import PacketBuffer
-from jsp.wire.messages import TransportParams
 from jsp.wire.packet import LongHeader
 
 log = logging.getLogger("jsp")
@@ -138,7 +136,7 @@ class ConnectionCore:
         self.paths = {0: self._make_path(remote, local, odcid if client_scid is None else client_scid)}
         self.keying: Keying | None = None
         self._deadlines_stand = False
-        establish.start(self, self._make_params(reset_token), now, wall_time, credentials, client_scid)
+        establish.start(self, reset_token, now, wall_time, credentials, client_scid)
 
     def _make_path(self, remote: Endpoint, local: Endpoint | None, peer_cid: bytes) -> Path:
         path = Path(0, remote, local, DEFAULT_DATAGRAM_SIZE, self.config.congestion, self.config.max_ack_delay)
@@ -155,25 +153,6 @@ class ConnectionCore:
     def host(self) -> Host:
         """The endpoint this connection lives in."""
         return self._host
-
-    def _make_params(self, reset_token: bytes) -> TransportParams:
-        c = self.config
-        return TransportParams(
-            max_data=c.receive_window,
-            max_stream_data=c.stream_window,
-            max_streams_bidi=c.max_streams,
-            max_streams_uni=c.max_streams,
-            idle_timeout_ms=int((c.idle_timeout or 0) * 1000),
-            max_datagram_size=65_507,
-            cid_limit=4,
-            max_ack_delay_ms=max(1, round(c.max_ack_delay * 1000)),
-            max_message=c.message_limit,
-            initial_scid=self.scid,
-            original_dcid=self.original_dcid if self.server else b"",
-            reset_token=reset_token if self.server else b"",
-            compression=c.compression.offer if c.compression is not None else b"",
-            min_ack_delay_us=round(MIN_DELAY_S * 1_000_000),
-        )
 
     # --- the five verbs ------------------------------------------------------------------------------------
 
@@ -346,7 +325,8 @@ class ConnectionCore:
 
     def has_frames(self) -> bool:
         """Whether control frames wait to be sent."""
-        if self.control.has_frames() or self.streams.has_control() or self.send_messages.has_control():
+        messages = self.send_messages.has_control() or self.recv_messages.has_control()
+        if messages or self.control.has_frames() or self.streams.has_control():
             return True
         for path in self.paths.values():
             if path.local_cids.has_frames() or path.remote_cids.has_frames():

@@ -11,7 +11,7 @@ cdef object _COMPLETE
 
 
 @cython.locals(path=Path, initial=PacketSpace, machine=Handshake)
-cpdef start(ConnectionCore conn, ours, double now, double wall_time, credentials, client_scid)
+cpdef start(ConnectionCore conn, bytes reset_token, double now, double wall_time, credentials, client_scid)
 @cython.locals(keying=Keying, path=Path, level=HandshakeLevel, space=PacketSpace, machine=Handshake)
 cpdef pump(ConnectionCore conn, double now)
 @cython.locals(machine=Handshake)

@@ -22,10 +22,12 @@ from jsp.engine import deadlines, timers
 from jsp.engine.events import Connected, PeerPresented
 from jsp.engine.keying import Keying
 from jsp.engine.path import Path
+from jsp.engine.send_repair import SendRepair
 from jsp.engine.timers import LINGER, NEVER
 from jsp.errors import BadPacket, Code, ProtocolViolation
+from jsp.recovery.acks import MIN_DELAY_S
 from jsp.recovery.loss import PacketSpace
-from jsp.wire.frames import HANDSHAKE, INITIAL
+from jsp.wire.frames import HANDSHAKE, INITIAL, MASK_BITS
 from jsp.wire.messages import TransportParams
 from jsp.wire.params import encode_params, parse_params
 
@@ -38,14 +40,14 @@ _COMPLETE = Step.COMPLETE
 
 def start(
     conn: ConnectionCore,
-    ours: TransportParams,
+    reset_token: bytes,
     now: float,
     wall_time: float,
     credentials: Credentials,
     client_scid: bytes | None,
 ) -> None:
-    """Set the handshake up; a client's first message is then ready to be sent."""
-    params = encode_params(ours)
+    """Set the handshake up; a client's first message is then ready to be sent. `reset_token`: that of our first id."""
+    params = encode_params(_our_params(conn, reset_token))
     time_ms = int(wall_time * 1000)
     machine: ClientHandshake | ServerHandshake
     odcid, owner = conn.original_dcid, conn.host.owner
@@ -62,6 +64,27 @@ def start(
     if isinstance(machine, ClientHandshake):
         machine.start()
         conn.keying.pump()
+
+
+def _our_params(conn: ConnectionCore, reset_token: bytes) -> TransportParams:
+    c = conn.config
+    return TransportParams(
+        max_data=c.receive_window,
+        max_stream_data=c.stream_window,
+        max_streams_bidi=c.max_streams,
+        max_streams_uni=c.max_streams,
+        idle_timeout_ms=int((c.idle_timeout or 0) * 1000),
+        max_datagram_size=65_507,
+        cid_limit=4,
+        max_ack_delay_ms=max(1, round(c.max_ack_delay * 1000)),
+        max_message=c.message_limit,
+        initial_scid=conn.scid,
+        original_dcid=conn.original_dcid if conn.server else b"",
+        reset_token=reset_token if conn.server else b"",
+        compression=c.compression.offer if c.compression is not None else b"",
+        min_ack_delay_us=round(MIN_DELAY_S * 1_000_000),
+        repair_window=MASK_BITS if c.repair else 0,
+    )
 
 
 def pump(conn: ConnectionCore, now: float) -> None:
@@ -140,6 +163,8 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     path.peer_min_ack_delay = params.min_ack_delay_us / 1_000_000
     wanted = conn.config.max_datagram_size or DEFAULT_DATAGRAM_SIZE
     path.set_mtu(min(wanted, params.max_datagram_size))
+    if conn.config.repair and params.repair_window:
+        conn.send_messages.repair = SendRepair(path, params.repair_window)
     if params.reset_token:
         path.remote_cids.reset_tokens |= {params.reset_token}
         conn.refresh_reset_tokens(path)

@@ -31,6 +31,7 @@ cdef long long _ELICITING
 cdef long long _NOT_PROBING
 cdef long long _MESSAGE_SEEN
 cdef long long _LATE
+cdef long long _REPAIRED
 cdef bytes _PERMITTED
 
 
@@ -59,7 +60,8 @@ cpdef _on_ack(ConnectionCore conn, Path path, long long level, Ack ack, double n
     path_id=cython.longlong, sequence=cython.longlong, packets=cython.longlong, delay_us=cython.longlong,
     reordering=cython.longlong, delay=cython.double, path=Path,
 )
-cpdef _on_extension(ConnectionCore conn, Reader reader, long long kind)
+cpdef _on_ack_frequency(ConnectionCore conn, Reader reader)
+cpdef long long _on_extension(ConnectionCore conn, Reader reader, long long kind, long long found) except? -1
 @cython.locals(stream=StreamFrame)
 cpdef long long _on_short_form(
     ConnectionCore conn, Path path, Reader reader, long long kind, long long number, long long found, double now

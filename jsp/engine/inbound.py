@@ -47,6 +47,7 @@ _NOT_PROBING = 2
 _MESSAGE_SEEN = 4
 # It came too late to be used, and nothing of it was but ACKs.
 _LATE = 8
+_REPAIRED = 16
 _PROBING_FRAMES = (frames.PADDING, frames.PATH_CHALLENGE, frames.PATH_RESPONSE, frames.NEW_CID)
 
 
@@ -176,9 +177,7 @@ def walk(
                 kind = reader.pull_varint()
                 if level != _APPLICATION or kind < _SKIPPABLE:
                     raise ProtocolViolation(Code.FRAME_ENCODING, f"frame {kind:#x} not allowed here")
-                _on_extension(conn, reader, kind)
-                found |= _ELICITING | _NOT_PROBING
-                conn.spend_control(1)
+                found |= _on_extension(conn, reader, kind, found)
                 continue
             if not _PERMITTED[kind] >> level & 1:
                 raise ProtocolViolation(Code.PROTOCOL_VIOLATION, f"frame {kind:#x} at level {level}")
@@ -233,10 +232,32 @@ def _on_ack(conn: ConnectionCore, path: Path, level: int, ack: frames.Ack, now: 
         conn.streams.settle_done()
 
 
-def _on_extension(conn: ConnectionCore, reader: Reader, kind: int) -> None:
-    if kind != _ACK_FREQUENCY:
+def _on_message(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> None:
+    messages = conn.recv_messages
+    frame = conn.message_frame
+    frames.parse_message(reader, kind, frame)
+    if messages.on_message(frame, reader.data, now) and not messages.signalled:
+        messages.signalled = True
+        conn.events.append(MessagesReadable())
+
+
+def _on_extension(conn: ConnectionCore, reader: Reader, kind: int, found: int) -> int:
+    """A frame with a length, which is passed over when we do not know it; returns what `walk` has found by it."""
+    if kind == frames.REPAIR and conn.config.repair:
+        # SPEC 8.8: one in a packet counts. It takes longer than other frames, and more are of little use.
+        _on_repair(conn, reader, found & _REPAIRED == 0)
+        return _ELICITING | _NOT_PROBING | _REPAIRED
+    conn.spend_control(1)
+    if kind == _ACK_FREQUENCY:
+        _on_ack_frequency(conn, reader)
+    elif kind == frames.RECOVERED and conn.send_messages.repair is not None:
+        conn.send_messages.repair.on_recovered(*frames.parse_recovered(reader))
+    else:
         frames.skip_unknown(reader)
-        return
+    return _ELICITING | _NOT_PROBING
+
+
+def _on_ack_frequency(conn: ConnectionCore, reader: Reader) -> None:
     path_id, sequence, packets, delay_us, reordering = frames.parse_ack_frequency(reader)
     delay = delay_us / 1_000_000
     if not MIN_DELAY_S <= delay <= MAX_DELAY_S:
@@ -284,11 +305,13 @@ def _on_ack_short(conn: ConnectionCore, path: Path, reader: Reader, number: int,
         conn.streams.settle_done()
 
 
-def _on_message(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> None:
+def _on_repair(conn: ConnectionCore, reader: Reader, counts: bool) -> None:
+    newest, mask, number, start, stop = frames.parse_repair(reader)
+    if not counts:
+        return
     messages = conn.recv_messages
-    frame = conn.message_frame
-    frames.parse_message(reader, kind, frame)
-    if messages.on_message(frame, reader.data, now) and not messages.signalled:
+    more = messages.on_repair(newest, mask, number, memory.piece(reader.data, start, stop))
+    if more and not messages.signalled:
         messages.signalled = True
         conn.events.append(MessagesReadable())
 

@@ -121,9 +121,12 @@ class MessageQueue(Sender):
                 written = messages.write_again(train, self)
             else:
                 message = messages.next_of(self)
-                if message is None:
+                if message is not None:
+                    written = messages.write_next(train, message)
+                elif messages.repair is None or messages.repair.write_frames(train):
                     break
-                written = messages.write_next(train, message)
+                else:
+                    written = False
             if not written and not train.advance():
                 return True
         if not self._plain:

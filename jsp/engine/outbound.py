@@ -273,6 +273,9 @@ def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -
         return False
     if conn.send_messages.has_control() and not conn.send_messages.write_control(train):
         return False
+    repair = conn.recv_messages.repair
+    if repair is not None and repair.owed and not repair.write_frames(train):
+        return False
     # Connection ids and other ACKs are wanted only when something changes.
     for other in conn.paths.values():
         if other.ack_frequency is not None and other.ack_frequency.due:

@@ -46,8 +46,11 @@ cdef class RecvMessages:
     cdef public long long dropped
     cdef public dict partial
     cdef public object ready
+    cdef public object repair
     cdef public bint signalled
 
+    cpdef _check_size(self, long long total)
+    cpdef bint has_control(self) except? -1
     @cython.locals(total=cython.longlong)
     cpdef bint on_message(self, MessageFrame frame, bytearray data, double now) except? -1
     @cython.locals(end=cython.longlong)

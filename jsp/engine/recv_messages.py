@@ -16,6 +16,7 @@ from jsp.config import LIMITS, Config
 from jsp.engine.flow import ConnectionWindow
 from jsp.engine.message import Message
 from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
+from jsp.engine.recv_repair import RecvRepair
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire import frames
 from jsp.wire.frames import MessageFrame
@@ -26,6 +27,7 @@ _PARTIAL_MODE = PartiallyReliable()
 # Read for every message, and an attribute of an object costs more than what is done with it.
 _OVERHEAD = LIMITS.message_overhead
 _BEST_EFFORT = frames.MESSAGE_BEST_EFFORT
+_ORDERED = frames.MESSAGE_ORDERED
 _PARTIAL = frames.MESSAGE_PARTIAL
 _IDS_MAX = LIMITS.fragments
 _NOT_OPENED = -1
@@ -88,6 +90,7 @@ class RecvMessages:
     Attributes:
         partial: those under reassembly but the best-effort ones, by id.
         ready: whole messages to be read, with what each gives back to the window.
+        repair: forward error correction, once a repair came.
         signalled: whether the owner was told of them.
         dropped: best-effort messages given up for want of room or time.
     """
@@ -95,7 +98,7 @@ class RecvMessages:
     __slots__ = (
         "_abandoned", "_best_effort", "_best_effort_bytes", "_best_effort_order", "_delivered", "_max_message",
         "_next_order", "_partial_bytes", "_partial_limit", "_queue_limit", "_waiting", "_window", "dropped", "partial",
-        "ready", "signalled",
+        "ready", "repair", "signalled",
     )  # fmt: skip
 
     def __init__(self, config: Config, window: ConnectionWindow) -> None:
@@ -116,6 +119,7 @@ class RecvMessages:
         self._best_effort_order = -1
         # An empty deque is three quarters of a kilobyte.
         self.ready: deque[tuple[Message, int]] | None = None
+        self.repair: RecvRepair | None = None
         self.signalled = False
         self.dropped = 0
 
@@ -124,16 +128,46 @@ class RecvMessages:
     def on_message(self, frame: MessageFrame, data: bytearray, now: float) -> bool:
         """A MESSAGE frame. Returns whether there is now something to read that was not there before."""
         total = frame.total if frame.total >= 0 else frame.stop - frame.start
-        if total > self._max_message:
-            raise ProtocolViolation(Code.MESSAGE_LIMIT, f"message of {total} bytes; {self._max_message} allowed")
         before = len(self.ready) if self.ready else 0
         if frame.kind & _BEST_EFFORT:
+            self._check_size(total)
             self._on_best_effort(frame, data, total, now)
         else:
             self._on_reliable(frame, data, total)
+            if self.repair is not None and frame.kind & _PARTIAL and frame.total < 0:
+                self.repair.on_message(frame.id, frame.order, memory.piece(data, frame.start, frame.stop))
+                self._take_recovered()
         return self.ready is not None and len(self.ready) > before
 
+    def on_repair(self, newest: int, mask: int, number: int, total: bytes) -> bool:
+        """REPAIR. Returns whether there is now something to read that was not there before."""
+        before = len(self.ready) if self.ready else 0
+        if self.repair is None:
+            self.repair = RecvRepair()
+        self.repair.on_repair(newest, mask, number, total)
+        self._take_recovered()
+        return self.ready is not None and len(self.ready) > before
+
+    def _take_recovered(self) -> None:
+        """Messages that repairs brought are messages like others, but that the peer must be told of them."""
+        repair = self.repair
+        assert repair is not None
+        while repair.solved:
+            message_id, order, content = repair.solved.pop(0)
+            if message_id in self._delivered:
+                continue
+            frame = MessageFrame()
+            frame.kind |= _PARTIAL | (_ORDERED if order >= 0 else 0)
+            frame.id, frame.order, frame.stop = message_id, order, len(content)
+            self._on_reliable(frame, bytearray(content), len(content))
+            repair.on_delivered(message_id)
+
+    def _check_size(self, total: int) -> None:
+        if total > self._max_message:
+            raise ProtocolViolation(Code.MESSAGE_LIMIT, f"message of {total} bytes; {self._max_message} allowed")
+
     def _on_reliable(self, frame: MessageFrame, data: bytearray, total: int) -> None:
+        self._check_size(total)
         if frame.id in self._delivered:
             return
         partial = self.partial.get(frame.id)
@@ -285,6 +319,10 @@ class RecvMessages:
         if self.ready is None:
             self.ready = deque()
         self.ready.append((message, cost))
+
+    def has_control(self) -> bool:
+        """Whether the peer is to be told what repairs brought."""
+        return self.repair is not None and bool(self.repair.owed)
 
     # --- the owner's side ----------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ cdef class SendMessages:
     cdef public long long expired
     cdef public long long max_message
     cdef public long long queued_bytes
+    cdef public object repair
     cdef public bint room_wanted
     cdef public long long unresolved
     cdef public long long waiting

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsp.engine.out_message as out
 import jsp.wire.buffer as octets
@@ -32,6 +32,9 @@ from jsp.engine.traffic import Event
 from jsp.wire import frames
 from jsp.wire.frames import push_frame
 from jsp.wire.ranges import RangeSet
+
+if TYPE_CHECKING:
+    from jsp.engine.send_repair import SendRepair
 
 _MESSAGE = frames.MESSAGE
 _MESSAGE_NEXT = frames.MESSAGE_NEXT
@@ -68,6 +71,7 @@ class SendMessages:
         unresolved: reliable and partially reliable messages whose fate the peer may not know yet.
         max_message: the peer's limit.
         expired: how many messages were abandoned.
+        repair: forward error correction of those with a deadline; None: the peer takes none.
         room_wanted: whether the owner waits for the queue to take more.
         watched: messages with a watcher, by `seq`; None: none.
     """
@@ -75,7 +79,7 @@ class SendMessages:
     __slots__ = (
         "_credit", "_events", "_expired_late", "_expiry", "_fragmented", "_latest", "_next_best_effort", "_next_id",
         "_next_order", "_next_seq", "_owed", "_queues", "_scheduler", "_under_way", "expired", "max_message",
-        "queued_bytes", "room_wanted", "unresolved", "waiting", "watched",
+        "queued_bytes", "repair", "room_wanted", "unresolved", "waiting", "watched",
     )  # fmt: skip
 
     def __init__(self, credit: SendCredit, scheduler: Scheduler, events: list[Event]) -> None:
@@ -101,6 +105,7 @@ class SendMessages:
         self.unresolved = 0
         self.max_message = 0
         self.expired = 0
+        self.repair: SendRepair | None = None
         self.room_wanted = False
         self.watched: dict[int, OutMessage] | None = None
 
@@ -351,6 +356,8 @@ class SendMessages:
         if not message.kind & _BEST_EFFORT:
             self._credit.used += end - start
         train.note(message, _WHOLE if message.acked is None else (start, end, 0), None)
+        if message.expires != _NEVER and message.acked is None and self.repair is not None:
+            self.repair.protect(message, train)
         if end == message.size:
             self._on_sent(message, fresh)
         elif fresh and not message.kind & _BEST_EFFORT:

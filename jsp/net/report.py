@@ -57,6 +57,11 @@ class ConnectionStats:
     "Partially reliable messages given up here."
     messages_dropped: int
     "Best-effort messages that came and found the queue full."
+    messages_recovered: int
+    "Messages whose packets were lost, and that repairs brought back here."
+    repairs_sent: int
+    repair_bytes: int
+    "Size of the repairs sent (`Config.repair`)."
     streams_open: int
 
 
@@ -81,6 +86,7 @@ def snapshot(core: ConnectionCore) -> ConnectionStats:
     c = core.counters
     path = core.paths[0]
     recovery = path.recovery
+    repair, taken = core.send_messages.repair, core.recv_messages.repair
     return ConnectionStats(
         bytes_sent=c.bytes_sent,
         bytes_received=c.bytes_received,
@@ -101,6 +107,9 @@ def snapshot(core: ConnectionCore) -> ConnectionStats:
         key_updates=core.keys.updates,
         messages_expired=core.send_messages.expired,
         messages_dropped=core.recv_messages.dropped,
+        messages_recovered=taken.recovered if taken is not None else 0,
+        repairs_sent=repair.sent if repair is not None else 0,
+        repair_bytes=repair.sent_bytes if repair is not None else 0,
         streams_open=len(core.streams.streams),
     )
 

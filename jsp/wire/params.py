@@ -34,6 +34,7 @@ _LAYOUT = {
     "reset_token": (0x12, 0),
     "compression": (0x8001, 0),
     "min_ack_delay_us": (0x8003, 4),
+    "repair_window": (0x8010, 1),
 }
 _DEFAULTS = {f.name: f.default for f in fields(TransportParams)}
 _KNOWN = {kind: (name, size) for name, (kind, size) in _LAYOUT.items()}

@@ -9,6 +9,7 @@ import traceback
 from multiprocessing import Pool
 
 from tests.sim.chaos import run_chaos
+from tests.sim.dated import run_random
 from tests.sim.nonsense import run_nonsense
 from tests.sim.scenario import run_seed
 
@@ -19,6 +20,7 @@ def _try(seed: int) -> tuple[int, str, float]:
         run_seed(seed)
         run_chaos(seed)
         run_nonsense(seed)
+        run_random(seed)
     except BaseException:
         return seed, traceback.format_exc(), time.process_time() - start
     return seed, "", time.process_time() - start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Link:
             else:
                 at = self._last_arrival = max(at, self._last_arrival)
             damaged = self._damage(data)
-            self._schedule(at, lambda d=damaged: deliver(d))
+            self._schedule(at, partial(deliver, damaged))
 
     def mark(self, now: float, ecn: int) -> int:
         """The ECN field with which a datagram arrives that is sent at `now` with `ecn`; -1: not at all."""

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.sim.chaos import run_chaos
+from tests.sim.dated import run_random
 from tests.sim.nonsense import run_nonsense
 from tests.sim.scenario import run_seed
 
@@ -38,6 +39,16 @@ def test_nonsense(block: int) -> None:
     for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
         try:
             run_nonsense(seed)
+        except BaseException:
+            print(f"failing seed: {seed}")
+            raise
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_deadlines(block: int) -> None:
+    for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
+        try:
+            run_random(seed)
         except BaseException:
             print(f"failing seed: {seed}")
             raise

@@ -29,6 +29,7 @@ CASES: list[tuple[TransportParams, str]] = [
     (TransportParams(max_ack_delay_ms=0), "0008" + "0002" + "0000"),
     (TransportParams(compression=b"\x01"), "8001" + "0001" + "01"),
     (TransportParams(min_ack_delay_us=25_000), "8003" + "0004" + "000061a8"),
+    (TransportParams(repair_window=30), "8010" + "0001" + "1e"),
     (TransportParams(initial_scid=b"abcd"), "0010" + "0004" + "61626364"),
     (
         TransportParams(original_dcid=b"12345678", reset_token=bytes(range(16))),
@@ -64,6 +65,7 @@ REFUSED = [
     ("bidirectional streams above 2^60", "00030008" + "1000000000000001"),
     ("unidirectional streams above 2^60", "00040008" + "1000000000000001"),
     ("a short number", "000100070000000000" + "0001"),
+    ("a repair window of two bytes", "80100002" + "001e"),
     ("a connection id of 21 bytes", "00100015" + "00" * 21),
     ("a reset token of 15 bytes", "0012000f" + "00" * 15),
     ("a reset token of 17 bytes", "00120011" + "00" * 17),
@@ -83,6 +85,7 @@ def test_what_is_not_sent_has_the_default_of_the_specification() -> None:
     p = parse_params(b"")
     assert (p.max_data, p.max_stream_data, p.max_streams_bidi, p.max_streams_uni, p.max_message) == (0,) * 5
     assert (p.idle_timeout_ms, p.max_datagram_size, p.cid_limit, p.max_ack_delay_ms) == (0, 1200, 2, 25)
+    assert (p.compression, p.repair_window) == (b"", 0)
     assert (p.initial_scid, p.original_dcid, p.reset_token) == (b"", b"", b"")
 
 
@@ -96,13 +99,14 @@ PARAMS = st.builds(
     TransportParams,
     max_data=st.integers(0, BIG),
     max_stream_data=st.integers(0, BIG),
-    max_streams_bidi=st.integers(0, BIG),
-    max_streams_uni=st.integers(0, BIG),
+    max_streams_bidi=st.integers(0, 1 << 60),
+    max_streams_uni=st.integers(0, 1 << 60),
     idle_timeout_ms=st.integers(0, BIG),
     max_datagram_size=st.integers(1200, DATAGRAM_MAX),
     cid_limit=st.integers(2, 8),
     max_ack_delay_ms=st.integers(0, 1 << 14),
     max_message=st.integers(0, BIG),
+    repair_window=st.integers(0, 255),
     initial_scid=st.binary(max_size=20),
     original_dcid=st.binary(max_size=20),
     reset_token=st.just(b"") | st.binary(min_size=16, max_size=16),

@@ -1,0 +1,160 @@
+"""Forward error correction on its way out: when it pays, how much of it, and the repairs (spec section 8.8).
+
+A message with a deadline is sent again when it is lost; where the round trip leaves time for that to happen often
+enough, nothing else is needed. Where it does not, repairs follow: sums of the messages that may still be missing,
+each of which stands in for any one of them. How many there are depends on the loss that is measured, and they never
+have more than half the bytes of the messages. While the path's queue grows, loss is its answer to too much being
+sent, and nothing is added. Repairs are ordinary frames in ordinary packets: window and pacing hold for them, and
+messages go first.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from jsp.engine.builder import Train
+from jsp.engine.gf256 import cauchy, combine
+from jsp.engine.out_message import OPEN, OutMessage
+from jsp.engine.path import Path
+from jsp.recovery.loss_rate import LossRate, is_queueing
+from jsp.recovery.rtt import RttEstimator
+from jsp.wire.frames import MASK_BITS, push_repair, repair_size
+from jsp.wire.symbols import ids_of, make_symbol, mask_of, symbol_size
+
+# Bytes of repairs for each byte of messages, at most.
+_SHARE_MAX = 0.5
+# Nothing is done about less loss than this; and retransmission alone is enough while it leaves fewer messages late.
+_LOSS_MIN = 0.01
+_LATE_MAX = 0.005
+# A message sent again leaves so many round trips after the time before: one, and what it takes to tell loss from delay.
+_ROUND_TRIPS = 1.25
+_GRANULARITY_S = 0.001
+# Fewer messages than this are not worth looking for those that are settled.
+_SWEEP_MIN = 64
+
+
+def transmissions(left: float, rtt: RttEstimator) -> int:
+    """How often a message with `left` seconds to go can be sent and arrive in time, the first time included."""
+    spare = left - rtt.smoothed / 2
+    return 1 + int(spare / (_ROUND_TRIPS * rtt.smoothed + _GRANULARITY_S)) if spare > 0 else 0
+
+
+def share_of_repairs(loss: float, times: int, width: int) -> float:
+    """Repairs for each message: 0 where being sent `times` times is enough.
+
+    Of `width` messages that share their repairs, `loss * width` go missing, give or take: repairs cover that and one
+    and a half standard deviations where a message can be sent again, two where it cannot.
+    """
+    if not times or loss < _LOSS_MIN or loss**times < _LATE_MAX:
+        return 0.0
+    deviations = 1.5 if times > 1 else 2.0
+    return min(loss + deviations * sqrt(loss * (1 - loss) / width), _SHARE_MAX)
+
+
+def _size_for(message: OutMessage) -> int:
+    """Bytes of a REPAIR that could stand in for `message`."""
+    return repair_size(message.id, 1 << (MASK_BITS - 1), symbol_size(message.order, message.size))
+
+
+class SendRepair:
+    """Of one connection, and of the path its messages take.
+
+    Attributes:
+        width: messages that the peer lets a repair be made of.
+        loss: of the path.
+        sent, sent_bytes: REPAIR frames so far, and their size.
+    """
+
+    __slots__ = (
+        "_credit", "_first", "_number", "_packet", "_path", "_protected", "_size", "_sweep_at", "_together", "loss",
+        "sent", "sent_bytes", "width",
+    )  # fmt: skip
+
+    def __init__(self, path: Path, width: int) -> None:
+        self._path = path
+        # Bytes of repairs that are due, and of one that could stand in for the last message.
+        self._credit = 0.0
+        self._size = 1
+        # Messages sent and not known to have arrived, by id, ascending.
+        self._protected: dict[int, OutMessage] = {}
+        self._sweep_at = _SWEEP_MIN
+        # How many messages the last repair was about.
+        self._together = 1
+        self._number = 0
+        # The packet that the last message went into, and the first message in it.
+        self._packet = (0.0, 0)
+        self._first = 0
+        self.width = min(width, MASK_BITS)
+        self.loss = LossRate()
+        self.sent = 0
+        self.sent_bytes = 0
+
+    def protect(self, message: OutMessage, train: Train) -> None:
+        """All of `message`, which has a deadline, was written for the first time, in one frame."""
+        recovery = self._path.recovery
+        self.loss.update(recovery.rate, recovery.rtt)
+        if is_queueing(recovery.rtt):
+            return
+        times = min(transmissions(message.expires - train.time, recovery.rtt), message.retransmits + 1)
+        share = share_of_repairs(self.loss.value, times, self._together)
+        if not share:
+            return
+        packet = (train.time, train.count)
+        if packet != self._packet:
+            self._packet = packet
+            self._first = message.id
+        if len(self._protected) >= self._sweep_at:
+            self._protected = {i: m for i, m in self._protected.items() if m.state == OPEN}
+            self._sweep_at = max(2 * len(self._protected), _SWEEP_MIN)
+        self._protected[message.id] = message
+        self._size = _size_for(message)
+        self._credit += share * self._size
+
+    def write_frames(self, train: Train) -> bool:
+        """Write what is due, one REPAIR in a packet; False when another packet is needed for that."""
+        if self._credit < self._size:
+            return True
+        chosen = self._missing(train)
+        self._together = max(len(chosen), 1)
+        # What could not leave in its time is not made up for.
+        self._credit = min(self._credit, _SHARE_MAX * sum(_size_for(message) for message in chosen))
+        if len(chosen) < 2 or (chosen[-1].id >= self._first and self._packet == (train.time, train.count)):
+            return True  # of no use to anybody: it would get lost together with all that it could make good
+        newest = chosen[0].id
+        mask = mask_of(newest, [message.id for message in chosen])
+        size = max(symbol_size(message.order, message.size) for message in chosen)
+        whole = repair_size(newest, mask, size)
+        # The next messages shall find room in the window.
+        room = self._path.recovery.available() - train.pos - self._path.mtu
+        if self._credit < whole or room < whole:
+            return True
+        if whole > train.room():
+            return False
+        terms = [(cauchy(self._number, m.id), make_symbol(m.order, m.data)) for m in chosen]
+        push_repair(train, newest, mask, self._number, combine(terms, size))
+        train.mark_eliciting()
+        self._number = (self._number + 1) & 127
+        self._credit -= whole
+        self.sent += 1
+        self.sent_bytes += whole
+        return self._credit < self._size
+
+    def _missing(self, train: Train) -> list[OutMessage]:
+        """Messages that the peer may lack and could still use, newest first, as many as one repair takes."""
+        out: list[OutMessage] = []
+        useful = train.time + self._path.recovery.rtt.smoothed / 2
+        for message_id in reversed(self._protected):
+            message = self._protected[message_id]
+            if message.state != OPEN or message.expires <= useful or _size_for(message) > train.capacity:
+                continue
+            if out and out[0].id - message_id >= self.width:
+                break
+            out.append(message)
+        return out
+
+    def on_recovered(self, newest: int, mask: int) -> None:
+        """RECOVERED: these messages are there, though the packets they were in are not."""
+        for message_id in ids_of(newest, mask):
+            message = self._protected.pop(message_id, None)
+            if message is not None:
+                message.on_acked((0, message.size, 0), None)

@@ -1,0 +1,177 @@
+"""Repairs where they pay, none where they do not, and what they achieve."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jsp.config import Config
+from jsp.engine import hibernation
+from jsp.engine.send_repair import share_of_repairs, transmissions
+from jsp.recovery.rtt import RttEstimator
+from tests.sim.dated import DatedRun, Traffic, run_dated
+from tests.sim.link import LinkSpec
+from tests.sim.world import World, connected
+
+LOSSY = Config(congestion="bbr", max_datagram_size=1452)
+# The paths of the target: 500 messages a second, 20 % of all datagrams lost, a round trip of 20 ms.
+TARGET = LinkSpec(delay=0.01, loss=0.2)
+CLEAN = LinkSpec(delay=0.01)
+
+
+def measured(seconds: float) -> RttEstimator:
+    rtt = RttEstimator()
+    rtt.update(seconds, 0.0)
+    return rtt
+
+
+# --- when it pays ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left", "rtt", "times"),
+    [(0.05, 0.02, 2), (0.05, 0.01, 4), (0.05, 0.04, 1), (0.05, 0.09, 1), (0.05, 0.101, 0), (0.05, 0.001, 23)],
+)
+def test_how_often_a_message_can_be_sent_in_time(left: float, rtt: float, times: int) -> None:
+    assert transmissions(left, measured(rtt)) == times
+
+
+def test_no_repairs_without_loss_or_where_retransmission_is_enough() -> None:
+    assert share_of_repairs(0.0, 1, 10) == 0
+    assert share_of_repairs(0.009, 1, 10) == 0
+    assert share_of_repairs(0.2, 4, 10) == 0
+    assert share_of_repairs(0.2, 0, 10) == 0  # too late for anything
+    assert share_of_repairs(0.05, 2, 10) == 0
+    assert share_of_repairs(0.1, 2, 10) > 0.1
+
+
+@given(st.floats(0, 1), st.integers(0, 10), st.integers(1, 30))
+def test_repairs_are_half_of_the_messages_at_most(loss: float, times: int, width: int) -> None:
+    share = share_of_repairs(loss, times, width)
+    assert share == 0 or loss <= share <= 0.5 or share == 0.5
+    assert share <= share_of_repairs(loss, min(times, 1), width) or not times
+
+
+# --- what it achieves -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_target(seed: int) -> None:
+    """99 % in time for 60 % more bytes than on a clean path at most."""
+    traffic = Traffic(count=2500)
+    plain = run_dated(seed, traffic, CLEAN, config=LOSSY)
+    got = run_dated(seed, traffic, TARGET, config=LOSSY)
+    assert plain.in_time == traffic.count
+    assert got.in_time >= 0.99 * traffic.count
+    assert got.sent_bytes <= 1.6 * plain.sent_bytes
+    assert got.recovered
+
+
+def test_retransmission_alone_does_not_achieve_that() -> None:
+    config = Config(congestion="bbr", max_datagram_size=1452, repair=False)
+    traffic = Traffic(count=2500)
+    got = run_dated(1, traffic, TARGET, config=config)
+    assert not got.repairs
+    assert got.in_time < 0.98 * traffic.count
+
+
+def test_late_messages_become_few_where_nothing_can_be_sent_again() -> None:
+    traffic, link = Traffic(count=2000), LinkSpec(delay=0.02, loss=0.05)
+    without = run_dated(1, traffic, link, config=Config(congestion="bbr", repair=False))
+    got = run_dated(1, traffic, link, config=Config(congestion="bbr"))
+    assert traffic.count - got.in_time < 0.3 * (traffic.count - without.in_time)
+    assert got.sent_bytes < 1.3 * without.sent_bytes
+
+
+def test_large_messages_have_repairs_in_packets_of_their_own() -> None:
+    traffic, link = Traffic(count=1000, gap=0.01, sizes=(1000,)), LinkSpec(delay=0.02, loss=0.05)
+    without = run_dated(1, traffic, link, config=Config(congestion="bbr", repair=False))
+    got = run_dated(1, traffic, link, config=Config(congestion="bbr"))
+    assert got.recovered > 10
+    assert got.in_time > without.in_time
+
+
+def test_messages_of_one_packet_have_no_repairs() -> None:
+    """What would get lost together with them is of no use, and the next packet comes too late."""
+    traffic = Traffic(count=3000, gap=0.04, burst=3)
+    assert run_dated(1, traffic, LinkSpec(delay=0.02, loss=0.1), config=LOSSY).repairs < 0.01 * traffic.count
+
+
+def test_bursts_of_several_packets_are_repaired_by_those_behind() -> None:
+    traffic, link = Traffic(count=3000, gap=0.05, burst=30), LinkSpec(delay=0.02, loss=0.1)
+    without = run_dated(1, traffic, link, config=Config(congestion="bbr", repair=False))
+    got = run_dated(1, traffic, link, config=Config(congestion="bbr"))
+    assert got.recovered > 100
+    assert got.in_time > without.in_time
+
+
+def test_fragmented_messages_are_sent_again_only() -> None:
+    traffic = Traffic(count=200, gap=0.02, sizes=(3000,))
+    assert not run_dated(1, traffic, LinkSpec(delay=0.02, loss=0.1), config=LOSSY).repairs
+
+
+# --- where there are none -------------------------------------------------------------------------------------------
+
+
+def test_clean_links_have_no_repairs() -> None:
+    for traffic in (Traffic(), Traffic(burst=10, gap=0.02, sizes=(20, 1100)), Traffic(count=200, bulk=True)):
+        assert not run_dated(1, traffic, CLEAN).repair_bytes
+
+
+def test_round_trips_that_leave_time_have_no_repairs() -> None:
+    got = run_dated(1, Traffic(count=2000), LinkSpec(delay=0.005, loss=0.2), config=LOSSY)
+    assert not got.repairs
+    assert got.in_time >= 0.99 * 2000
+
+
+def test_messages_without_a_deadline_worth_it_have_no_repairs() -> None:
+    assert not run_dated(1, Traffic(count=500, ttl=2.0), TARGET, config=LOSSY).repairs
+
+
+@pytest.mark.parametrize("congestion", ["cubic", "bbr", "newreno"])
+def test_a_queue_that_overflows_has_no_repairs(congestion: str) -> None:
+    """A bulk stream fills the queue of a bandwidth-delay product; what is lost there tells to send less."""
+    link = LinkSpec(delay=0.02, rate=1_000_000, queue=40_000)
+    config = Config(congestion=congestion)
+    traffic = Traffic(count=1000, gap=0.005, bulk=True)
+    got = run_dated(1, traffic, link, LinkSpec(delay=0.02), config)
+    without = run_dated(1, traffic, link, LinkSpec(delay=0.02), Config(congestion=congestion, repair=False))
+    assert not got.repairs
+    assert got.bulk_bytes > 0.98 * without.bulk_bytes
+
+
+@pytest.mark.parametrize("congestion", ["cubic", "bbr"])
+def test_a_bulk_stream_beside_is_not_starved(congestion: str) -> None:
+    link = LinkSpec(delay=0.02, rate=2_000_000, queue=80_000, loss=0.05)
+    traffic = Traffic(count=1000, gap=0.005, bulk=True)
+    runs = [
+        sum(
+            run_dated(seed, traffic, link, config=Config(congestion=congestion, repair=on)).bulk_bytes
+            for seed in (1, 2)
+        )
+        for on in (True, False)
+    ]
+    assert runs[0] > 0.85 * runs[1]
+
+
+def test_a_peer_that_takes_none_gets_none() -> None:
+    world = World()
+    _, _, c, s = connected(world, server_config=Config(repair=False))
+    assert c.send_messages.repair is None and s.send_messages.repair is None
+
+
+def test_it_goes_on_after_hibernation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hibernation, "_codec", None)  # made by the first connection that sleeps
+    run = DatedRun(1, Traffic(count=1000), TARGET, None, LOSSY)
+    first = run.run().repairs
+    run.world.run_until(lambda: hibernation.is_quiet(run.c) and hibernation.is_quiet(run.s))
+    for end in (run.c, run.s):
+        assert hibernation.hibernate(end)
+        end.wake()
+    assert run.c.send_messages.repair._path is run.c.paths[0]
+    run.sent.clear()
+    run.got.clear()
+    second = run.run()
+    assert first and second.repairs > first + 100
+    assert second.in_time >= 0.98 * 1000
