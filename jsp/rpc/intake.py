@@ -64,7 +64,7 @@ class Intake:
         lanes = self._served.lanes
         self._turn_over = clock.now() + _TURN
         # A worker whose method waited leaves the rest to another one, and with it what others have answered.
-        while self._at < len(self._frames) or lanes.is_corked():
+        while self._at < len(self._frames) or (lanes.is_corked() and not self._served.connection.closed):
             self._served.workers.lead(self)
             if self._error is not None:
                 raise self._error

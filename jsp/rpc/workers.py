@@ -152,6 +152,8 @@ class Workers:
         me = getcurrent()
         if isinstance(me, Worker) and me.call is not None:
             me.call.stoppable = False
+            # Nor is its greenlet there for others afterwards.
+            me.starter = None
 
     def stop(self, timeout: float) -> None:
         """Start nothing that waits, give what runs `timeout` seconds to end, then stop it."""
