@@ -13,7 +13,7 @@ LOAD_UNITS = {
     "handshakes/s": "handshakes a second while they were set up (all cores)",
     "bytes/connection": "bytes of server memory for an idle connection",
     "bytes/asleep": "bytes of server memory for one that sleeps, after 15 seconds of silence",
-    "idle cpu": "of a core used by the server while all are idle",
+    "idle cpu": "of a core used by the server while all sleep",
     "live": "connections exchange a message a second each",
     "messages/s": "messages a second answered",
     "p50 ms": "ms from sending to answer, median",

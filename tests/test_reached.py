@@ -26,8 +26,6 @@ ENTRANCES = {
 }  # fmt: skip
 # Not for programs, and why they are here all the same.
 APART = {
-    "persistent_id": "pickle asks for it",
-    "persistent_load": "likewise",
     "stale_modules": "the tests refuse to run beside old compiled files",
 }
 

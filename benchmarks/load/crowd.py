@@ -26,10 +26,10 @@ _SETTLE = 1.0
 _RESTED = 7.0
 # By then they sleep: seconds, and how many are put to sleep in one at least.
 _ASLEEP = 18.0
-_ASLEEP_A_SECOND = 1000.0
+_ASLEEP_A_SECOND = 700.0
 # What sleep saves is seen by what as many again cost. With more than these, some sleep before the last ones come.
 _AGAIN_MAX = 20_000
-_WARM_UP = 2.0
+_WARM_UP = 4.0
 
 
 class Client:
@@ -93,13 +93,13 @@ def measure(idle: int = IDLE, live: int = LIVE, seconds: float = 10.0) -> dict[s
             "connections": idle,
             "handshakes/s": idle / elapsed,
             "bytes/connection": (resident_of(server.pid) - before) / max(1, idle),
-            "idle cpu": _cpu_share(server.pid, seconds / 2),
         }
         if live:
             result |= _exchange(server.pid, clients, shares(live, parts), seconds)
+        show_progress("load: all go to sleep")
+        time.sleep(_ASLEEP + idle / _ASLEEP_A_SECOND)
+        result["idle cpu"] = _cpu_share(server.pid, seconds / 2)
         if idle <= _AGAIN_MAX:
-            show_progress("load: all go to sleep")
-            time.sleep(_ASLEEP + idle / _ASLEEP_A_SECOND)
             awake = resident_of(server.pid)
             for client in [stack.enter_context(Client(server.address, share)) for share in shares(idle, parts)]:
                 client.read()

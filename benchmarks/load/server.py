@@ -22,7 +22,7 @@ class Echo(jsp.Handler):
 def main() -> None:
     pin(SERVER_CORE)
     # As docs/guide.md advises for thousands of connections.
-    gc.set_threshold(20_000, 20, 100)
+    gc.set_threshold(10_000, 5, 1000)
     config = jsp.Config(max_connections=int(sys.argv[1]) + _SPARE, idle_timeout=None, max_datagram_size=1452)
     server = jsp.Server(("127.0.0.1", 0), Echo, identity=jsp.Identity.generate(), config=config)
     server.start()

@@ -106,7 +106,7 @@ class ConnectionCore:
         self.asleep: bytes | None = None
         self.wake_at = NEVER
         self.events: list[Event] = []
-        self.lifecycle = Lifecycle(self.events)
+        self.lifecycle = Lifecycle()
         self.timers = TimerTable()
         self.counters = Counters()
         self.confirmed = False
@@ -400,8 +400,11 @@ class ConnectionCore:
     def end(self, now: float, moved: Moved, closed: Closed) -> None:
         """The connection ends, however it came to that."""
         self.wake()
+        told = self.lifecycle.closed is not None
         if not self.lifecycle.end(moved, closed):
             return
+        if not told:
+            self.events.append(closed)
         if self.keys.open is not None:  # else nobody is proven to be there
             self.paths[0].learn(self._host.destinations, now)
         self.timers.clear()

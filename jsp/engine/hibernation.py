@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zstandard import DICT_TYPE_RAWCONTENT, ZstdCompressionDict, ZstdCompressor, ZstdDecompressor
@@ -27,24 +28,42 @@ _PARTS = (
 )  # fmt: skip
 
 
-class _Writer(pickle.Pickler):
-    """Writes what is shared with others by its number."""
-
-    def __init__(self, file: io.BytesIO, shared: list[object]) -> None:
-        super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self._numbers = {id(thing): number for number, thing in enumerate(shared)}
-
-    def persistent_id(self, thing: object) -> int | None:
-        return self._numbers.get(id(thing))
+# What parts refer to and is not theirs alone, for as long as one connection is written out or read.
+_shared: list[Any] = []
 
 
-class _Reader(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, shared: list[object]) -> None:
-        super().__init__(file)
-        self._shared = shared
+def _get_shared(number: int) -> Any:
+    return _shared[number]
 
-    def persistent_load(self, number: int) -> object:
-        return self._shared[number]
+
+def _write(conn: ConnectionCore) -> bytes:
+    """The parts of `conn`, with the list of events that they append to."""
+    _shared[:] = [conn, conn.host, conn.config, conn.host.memory]
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
+    # By their types: asked for where pickle does not know what to do by itself, and that without a call from C.
+    pickler.dispatch_table = {type(thing): partial(_refer_to, i) for i, thing in enumerate(_shared)}
+    try:
+        pickler.dump((conn.events, *(getattr(conn, name) for name in _PARTS)))
+    finally:
+        _shared.clear()
+    return file.getvalue()
+
+
+def _refer_to(number: int, thing: object) -> tuple[Any, tuple[int]]:
+    if thing is not _shared[number]:
+        raise pickle.PicklingError("a part of another connection")
+    return _get_shared, (number,)
+
+
+def _read(conn: ConnectionCore, written: bytes) -> None:
+    _shared[:] = [conn, conn.host, conn.config, conn.host.memory]
+    try:
+        conn.events, *parts = pickle.loads(written)
+    finally:
+        _shared.clear()
+    for name, part in zip(_PARTS, parts, strict=True):
+        setattr(conn, name, part)
 
 
 class _Codec:
@@ -59,11 +78,6 @@ class _Codec:
 
 
 _codec: _Codec | None = None
-
-
-def _shared(conn: ConnectionCore) -> list[Any]:
-    """What parts of `conn` refer to and is not theirs alone."""
-    return [conn, conn.host, conn.config, conn.events, conn.host.memory]
 
 
 def is_quiet(conn: ConnectionCore) -> bool:
@@ -90,9 +104,7 @@ def hibernate(conn: ConnectionCore) -> bool:
     if not isinstance(conn.config.congestion, str) or not is_quiet(conn):
         return False
     wake_at = conn.poll_timeout()
-    file = io.BytesIO()
-    _Writer(file, _shared(conn)).dump([getattr(conn, name) for name in _PARTS])
-    written = file.getvalue()
+    written = _write(conn)
     if _codec is None:
         _codec = _Codec(written)
     conn.asleep, conn.wake_at = _codec.compress(written), wake_at
@@ -104,8 +116,5 @@ def hibernate(conn: ConnectionCore) -> bool:
 def wake(conn: ConnectionCore) -> None:
     """Bring the parts of `conn` back."""
     assert conn.asleep is not None and _codec is not None
-    written = _codec.decompress(conn.asleep)
-    parts = _Reader(io.BytesIO(written), _shared(conn)).load()
-    for name, part in zip(_PARTS, parts, strict=True):
-        setattr(conn, name, part)
+    _read(conn, _codec.decompress(conn.asleep))
     conn.asleep = None

@@ -7,7 +7,6 @@ cdef object _CLOSED
 
 cdef class Lifecycle:
     cdef long long _answers
-    cdef list _events
     cdef public tuple close_due
     cdef public object closed
     cdef public object closing_with

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from jsp.engine.events import Closed
 from jsp.engine.states import CONNECTION, Moved, State, can_move, move
-from jsp.engine.traffic import Event
 from jsp.errors import Code
 
 # What may be said before the peer has proven who it is (spec section 5.10): enough to act on, nothing to learn from.
@@ -43,14 +42,13 @@ class Lifecycle:
     closing_with: what will be said once lingering is over, or once nothing better than an unproven CLOSE came.
     """
 
-    __slots__ = ("_answers", "_events", "close_due", "closed", "closing_with", "state")
+    __slots__ = ("_answers", "close_due", "closed", "closing_with", "state")
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self) -> None:
         self.state = State.HANDSHAKE
         self.closed: Closed | None = None
         self.close_due: tuple[int, ...] = ()
         self.closing_with: Closed | None = None
-        self._events = events
         self._answers = 0
 
     def is_closed(self) -> bool:
@@ -73,7 +71,6 @@ class Lifecycle:
         self.state = move(CONNECTION, self.state, moved)
         if self.closed is None:
             self.closed = closed
-            self._events.append(closed)
         return True
 
     def drained(self) -> None:

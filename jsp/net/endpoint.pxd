@@ -11,6 +11,7 @@ from jsp.wire.buffer cimport PacketBuffer
 
 cdef long long _BATCHES
 cdef double _BUSY_S
+cdef long long _SHORT
 cdef double _SPINNING_MAX_S
 cdef double _NOTED_EVERY_S
 cdef long long _WOKEN_MAX
@@ -44,7 +45,7 @@ cdef class Endpoint:
     cpdef _schedule(self)
     cpdef _turn(self)
     cpdef _on_readable(self)
-    @cython.locals(received=Received)
+    @cython.locals(received=Received, more=cython.bint)
     cpdef _receive(self)
     cpdef _take(self, Received received)
     @cython.locals(core=EndpointCore, touched=list, connection=ConnectionCore, shell=Connection, reply=Transmit)

@@ -38,6 +38,8 @@ log = logging.getLogger("jsp")
 
 # Batches taken off the socket before others have a turn.
 _BATCHES = 8
+# Bytes below which a datagram is hardly one of several: those of a handshake and of bulk data are longer.
+_SHORT = 1000
 # When the socket is readable so soon after a turn, it was so all the time.
 _BUSY_S = 3e-5
 # Switches of one turn: those woken may wake others, and the loop must come to its timers.
@@ -193,17 +195,18 @@ class Endpoint:
             self._turn()
 
     def _receive(self) -> None:
-        """Take what has come: a batch, and up to `_BATCHES` of them where one follows upon the other.
+        """Take what has come, up to `_BATCHES` batches.
 
-        After a pause there is seldom a second one, and to be told so costs a system call.
+        After a pause a short one is seldom the first of several, and to be told so costs a system call.
         """
-        busy = clock.now() - self._turned < _BUSY_S
-        for _ in range(_BATCHES if busy else 1):
+        more = clock.now() - self._turned < _BUSY_S
+        for _ in range(_BATCHES):
             received = self.socket.receive(self._slots)
             if received is None:
                 break
+            more = more or received.size >= _SHORT
             self._take(received)
-            if self.closed:
+            if self.closed or not more:
                 break
         if self.socket.refused:
             self._on_refused()

@@ -1,7 +1,7 @@
 """Lets connections that were silent for some seconds go without their ciphers, and after some more sleep.
 
 The ciphers of a connection are 4 to 7 kilobytes of it, and made again in some 10 to 50 microseconds. What it is
-kept as while it sleeps is a quarter of the rest (`engine/hibernation`); to go to sleep and to wake up takes some 100
+kept as while it sleeps is a quarter of the rest (`engine/hibernation`); to go to sleep and to wake up takes up to 100
 microseconds each, so it waits longer for that. One timer for all connections of an endpoint, which runs only while one
 of them has something to let go of: an idle endpoint stays asleep.
 """
@@ -24,7 +24,7 @@ _LONG_SILENCE_S = 15.0
 _GRAIN_S = 1.0
 # What one sweep takes on, for ten thousand at once would hold up the others.
 _REST_AT_ONCE = 500
-_SLEEP_AT_ONCE = 25
+_SLEEP_AT_ONCE = 15
 _NEXT_S = 0.01
 
 

@@ -13,10 +13,12 @@ import os
 import socket as stdlib_socket
 import struct
 import sys
+from functools import lru_cache
 from typing import Any
 
 from gevent.monkey import get_original
 
+import jsp.net.clock as clock
 import jsp.net.datagrams as datagrams
 from jsp.engine.traffic import Endpoint, Received, Transmit
 from jsp.errors import LocalError
@@ -263,7 +265,7 @@ class UdpSocket:
         """The local address that datagrams to `remote` leave from."""
         if not self._wildcard:
             return self.address
-        return (_outward_host(self.family, remote), *self.address[1:])
+        return (_outward_host_at(self.family, remote, int(clock.now())), *self.address[1:])
 
     def close(self) -> None:
         # The number may soon be another file's.
@@ -283,6 +285,12 @@ def socket_address(family: int, remote: Endpoint) -> bytes:
     # BSD systems begin with a length, in one byte of the two that Linux has for the family.
     head = struct.pack("=H", family) if sys.platform == "linux" else struct.pack("=BB", len(rest) + 2, family)
     return head + rest
+
+
+@lru_cache(256)
+def _outward_host_at(family: int, remote: Endpoint, second: int) -> str:
+    """Asked for by every connection that begins, and four system calls."""
+    return _outward_host(family, remote)
 
 
 def _outward_host(family: int, remote: Endpoint) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from dataclasses import replace
 
@@ -39,10 +38,7 @@ def put_to_sleep(world: World, *ends: ConnectionCore) -> None:
 
 def written(conn: ConnectionCore) -> bytes:
     """All of a connection that sleep can touch."""
-    file = io.BytesIO()
-    parts = [getattr(conn, name) for name in hibernation._PARTS]
-    hibernation._Writer(file, hibernation._shared(conn)).dump(parts)
-    return file.getvalue()
+    return hibernation._write(conn)
 
 
 def exchange(world: World, sender: Node, conn: ConnectionCore, receiver: Node, other: ConnectionCore) -> None:
