@@ -13,6 +13,7 @@ import pytest
 
 import jsp
 import jsp.rpc
+from jsp.recovery.ecn import CAPABLE
 from tests.netlab.lab import HOSTS, HOSTS6
 from tests.netlab.support import IDENTITY, KB, MB, PORT, Files, connect, events, fetch, interop_link, serving
 
@@ -188,6 +189,20 @@ def test_transfer_in_disorder() -> None:
     with interop_link(seed=SEED, **harm) as lab, serving(lab) as server, connect(lab, server) as conn:
         fetch(conn, 2 * MB)
         assert conn.stats().packets_duplicate > 0
+
+
+@links(seconds=8)
+def test_ecn() -> None:
+    lost = {}
+    for threshold in (0, 12_000):
+        with interop_link(ecn_threshold=threshold) as lab, serving(lab) as server, connect(lab, server) as conn:
+            fetch(conn, 3 * MB)
+            sender = Files.connections[0]
+            for end in (conn, sender):
+                assert end.core.paths[0].recovery.ecn.state == CAPABLE
+            assert (sender.core.paths[0].recovery.ecn.ce > 0) == (threshold > 0)
+            lost[threshold] = sender.stats().packets_lost
+    assert lost[12_000] < lost[0], "what the queue marks it need not drop"
 
 
 @links(seconds=2)
