@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,56 +31,61 @@ _PARTS = (
 )  # fmt: skip
 
 
-# What parts refer to and is not theirs alone, for as long as one connection is written out or read.
-_shared: list[Any] = []
+# What parts refer to and is not theirs alone, while one connection is written out or read: in its thread.
+_shared: ContextVar[tuple[Any, ...]] = ContextVar("shared")
+# The first connection that this process wrote out: what the others are compressed against.
+_sample: list[ZstdCompressionDict] = []
+
+
+@contextmanager
+def _sharing(conn: ConnectionCore) -> Iterator[tuple[Any, ...]]:
+    shared = (conn, conn.host, conn.config, conn.host.memory)
+    token = _shared.set(shared)
+    try:
+        yield shared
+    finally:
+        _shared.reset(token)
 
 
 def _get_shared(number: int) -> Any:
-    return _shared[number]
-
-
-def _write(conn: ConnectionCore) -> bytes:
-    """The parts of `conn`, with the list of events that they append to."""
-    _shared[:] = [conn, conn.host, conn.config, conn.host.memory]
-    file = io.BytesIO()
-    pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
-    # By their types: asked for where pickle does not know what to do by itself, and that without a call from C.
-    pickler.dispatch_table = {type(thing): partial(_refer_to, i) for i, thing in enumerate(_shared)}
-    try:
-        pickler.dump((conn.events, *(getattr(conn, name) for name in _PARTS)))
-    finally:
-        _shared.clear()
-    return file.getvalue()
+    return _shared.get()[number]
 
 
 def _refer_to(number: int, thing: object) -> tuple[Any, tuple[int]]:
-    if thing is not _shared[number]:
+    if thing is not _get_shared(number):
         raise pickle.PicklingError("a part of another connection")
     return _get_shared, (number,)
 
 
+def _write(conn: ConnectionCore) -> bytes:
+    """The parts of `conn`, with the list of events that they append to."""
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
+    with _sharing(conn) as shared:
+        # By their types: asked for where pickle does not know what to do by itself, and that without a call from C.
+        pickler.dispatch_table = {type(thing): partial(_refer_to, i) for i, thing in enumerate(shared)}
+        pickler.dump((conn.events, *(getattr(conn, name) for name in _PARTS)))
+    return file.getvalue()
+
+
 def _read(conn: ConnectionCore, written: bytes) -> None:
-    _shared[:] = [conn, conn.host, conn.config, conn.host.memory]
-    try:
+    with _sharing(conn):
         conn.events, *parts = pickle.loads(written)
-    finally:
-        _shared.clear()
     for name, part in zip(_PARTS, parts, strict=True):
         setattr(conn, name, part)
 
 
-class _Codec:
-    """Compresses against the first connection that this process wrote out."""
-
-    def __init__(self, sample: bytes) -> None:
-        known = ZstdCompressionDict(sample, dict_type=DICT_TYPE_RAWCONTENT)
-        self._compressor = ZstdCompressor(level=1, dict_data=known, write_checksum=False)
-        self._decompressor = ZstdDecompressor(dict_data=known)
-        self.compress = self._compressor.compress
-        self.decompress = self._decompressor.decompress
+def _compress(written: bytes) -> bytes:
+    # Threads may share the sample, and nothing else: the first that is there counts. A compressor is one thread's.
+    if not _sample:
+        sample = ZstdCompressionDict(written, dict_type=DICT_TYPE_RAWCONTENT)
+        sample.precompute_compress(level=1)
+        _sample.append(sample)
+    return ZstdCompressor(dict_data=_sample[0], write_checksum=False).compress(written)
 
 
-_codec: _Codec | None = None
+def _decompress(compressed: bytes) -> bytes:
+    return ZstdDecompressor(dict_data=_sample[0]).decompress(compressed)
 
 
 def is_quiet(conn: ConnectionCore) -> bool:
@@ -97,17 +105,13 @@ def is_quiet(conn: ConnectionCore) -> bool:
 
 def hibernate(conn: ConnectionCore) -> bool:
     """Keep the parts of `conn` as bytes until one is needed, if it is quiet; whether it was."""
-    global _codec
     if conn.asleep is not None:
         return True
     # A controller of the user's own may lead to what is not ours to copy.
     if not isinstance(conn.config.congestion, str) or not is_quiet(conn):
         return False
     wake_at = conn.poll_timeout()
-    written = _write(conn)
-    if _codec is None:
-        _codec = _Codec(written)
-    conn.asleep, conn.wake_at = _codec.compress(written), wake_at
+    conn.asleep, conn.wake_at = _compress(_write(conn)), wake_at
     for name in _PARTS:
         setattr(conn, name, None)
     return True
@@ -115,6 +119,6 @@ def hibernate(conn: ConnectionCore) -> bool:
 
 def wake(conn: ConnectionCore) -> None:
     """Bring the parts of `conn` back."""
-    assert conn.asleep is not None and _codec is not None
-    _read(conn, _codec.decompress(conn.asleep))
+    assert conn.asleep is not None
+    _read(conn, _decompress(conn.asleep))
     conn.asleep = None

@@ -62,15 +62,18 @@ class _Worker(Greenlet):  # type: ignore[type-arg]  # it has parameters for type
     def __init__(self, spawner: Spawner, work: _Lent) -> None:
         super().__init__()
         self._spawner = spawner
-        self.work = work
+        self.work: _Lent | None = work
 
     def _run(self) -> None:
         spawner = self._spawner
-        while True:
+        # Not kept while idle: it leads to a connection.
+        while (work := self.work) is not None:
+            self.work = None
             spawner.greenlets.add(self)
             try:
-                self.work.run()
+                work.run()
             finally:
+                del work
                 spawner.greenlets.discard(self)
             if not spawner.has_place():
                 return

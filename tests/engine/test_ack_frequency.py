@@ -127,7 +127,7 @@ def test_a_probe_is_answered_at_once_whatever_it_carries() -> None:
 
 def test_what_was_asked_for_outlasts_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     # This is not the connection that later ones should be compressed against.
-    monkeypatch.setattr(hibernation, "_codec", None)
+    monkeypatch.setattr(hibernation, "_sample", [])
     transfer = Transfer(LinkSpec(delay=0.02, rate=12_500_000, queue=500_000), 4_000_000)
     transfer.run()
     ends = ((transfer.client, transfer.c), (transfer.server, transfer.s))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -88,6 +90,36 @@ def test_what_sleeps_is_small_and_the_same_afterwards() -> None:
         assert end.asleep is None
         assert written(end) == was
     exchange(world, server, s, client, c)
+
+
+def test_threads_keep_apart() -> None:
+    worlds = [World(seed) for seed in range(4)]
+    ends = [(world, *connected(world)[2:]) for world in worlds]
+    for world, c, s in ends:
+        settled(world, c, s)
+    wrong: list[object] = []
+
+    def nap(c: ConnectionCore, s: ConnectionCore) -> None:
+        try:
+            for _ in range(100):
+                for end in (c, s):
+                    assert hibernate(end)
+                    end.wake()
+                    assert end.paths[0].local_cids.active[0] == end.scid
+        except BaseException as error:
+            wrong.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=nap, args=(c, s)) for _, c, s in ends]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong
 
 
 def test_a_packet_wakes_and_nothing_is_sent_before() -> None:

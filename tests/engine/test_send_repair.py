@@ -162,7 +162,7 @@ def test_a_peer_that_takes_none_gets_none() -> None:
 
 
 def test_it_goes_on_after_hibernation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hibernation, "_codec", None)  # made by the first connection that sleeps
+    monkeypatch.setattr(hibernation, "_sample", [])  # made by the first connection that sleeps
     run = DatedRun(1, Traffic(count=1000), TARGET, None, LOSSY)
     first = run.run().repairs
     run.world.run_until(lambda: hibernation.is_quiet(run.c) and hibernation.is_quiet(run.s))

@@ -71,6 +71,7 @@ def test_messages_of_all_connections_share_greenlets_that_do_not_wait() -> None:
         two.send(b"quick")
         assert two.recv(2).data == b"quick"
         assert not server._spawner.greenlets
+        assert all(greenlet.work is None for greenlet in server._spawner.idle)
         kept = [weakref.ref(greenlet) for greenlet in server._spawner.idle]
         del seen[:], greenlets
     until(lambda: not any(greenlet() for greenlet in kept))
