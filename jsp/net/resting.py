@@ -1,7 +1,7 @@
 """Lets connections that were silent for some seconds go without their ciphers, and after some more sleep.
 
 The ciphers of a connection are 4 to 7 kilobytes of it, and made again in some 10 to 50 microseconds. What it is
-kept as while it sleeps is a quarter of the rest (`engine/hibernation`); to go to sleep and to wake up takes up to 100
+kept as while it sleeps is a quarter of the rest (`engine/hibernation`); to go to sleep and to wake up takes 100 to 150
 microseconds each, so it waits longer for that. One timer for all connections of an endpoint, which runs only while one
 of them has something to let go of: an idle endpoint stays asleep.
 """
