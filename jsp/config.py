@@ -18,6 +18,7 @@ MIB = 1 << 20
 CIPHERS = ("chacha20-poly1305", "aes-256-gcm")
 GROUPS = ("x25519mlkem768", "x25519mlkem1024", "x25519mlkem512", "x25519")
 CONGESTION = ("newreno", "cubic", "bbr", "ledbat")
+PATH_SCHEDULERS = ("lowest-rtt", "weighted", "redundant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,12 @@ class Config:
     microseconds of a round trip, paid with a core. 0: never."""
     max_ack_delay: float = 0.025
     "How long an acknowledgement of a single packet may wait (RFC 9000 section 13.2.1)."
+    max_paths: int = 4
+    "Ways to the peer at a time, migration's next one included, 1 to 8 (docs/mobility.md). 1: there is only the first."
+    migrate: bool = True
+    "Follow the machine to other networks, and look for another path when none answers, without being asked to."
+    path_scheduler: str = "lowest-rtt"
+    "Which of several paths data takes: one of `PATH_SCHEDULERS` (docs/mobility.md)."
     connection_id_size: int = 4
     "Bytes of the connection ids this side chooses, 4 to 20."
     max_connections: int = 100_000
@@ -131,6 +138,8 @@ class Config:
         _check(0 <= self.max_streams <= 1 << 20, "max_streams: 0 to 1,048,576")
         _check(0 <= self.spin <= 0.001, "spin: 0 to 0.001 second")
         _check(0.001 <= self.max_ack_delay <= 1, "max_ack_delay: 0.001 to 1 second")
+        _check(1 <= self.max_paths <= 8, "max_paths: 1 to 8")
+        _check(self.path_scheduler in PATH_SCHEDULERS, f"path_scheduler: one of {PATH_SCHEDULERS}")
         _check(4 <= self.connection_id_size <= 20, "connection_id_size: 4 to 20 bytes")
         for name in ("idle_timeout", "keep_alive", "handshake_timeout", "close_timeout", "rate_limit"):
             value = getattr(self, name)

@@ -187,6 +187,12 @@ class UnknownPeer(ConnectFailed, PermissionError):
     errno_ = errno.EACCES
 
 
+class PathFailed(_SocketError):
+    """No path to the peer could be opened there. The connection goes on as before."""
+
+    errno_ = errno.EHOSTUNREACH
+
+
 class StreamReset(_SocketError, ConnectionResetError):
     """The peer abandoned its sending side of the stream with `error_code`."""
 

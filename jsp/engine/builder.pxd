@@ -38,6 +38,7 @@ cdef class Train(Writer):
     cdef long long _segment
     cdef long long _start
     cdef list _tokens
+    cdef public bint alone
     cdef public long long capacity
     cdef public long long count
     cdef public object message

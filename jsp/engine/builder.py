@@ -38,13 +38,14 @@ class Train(Writer):
         runs: ledger records of the finished packets that ask for an acknowledgement.
         capacity: bytes of frames an empty packet of the path's full size holds.
         message: the last one of which the open packet has a frame; None: none yet.
+        alone: whether its connection has had one path only, so that frames may leave out more (spec section 9.3).
         time: when it leaves.
     """
 
     __slots__ = (
         "_a", "_b", "_cid", "_eliciting", "_first", "_first_number", "_header_size", "_kind_at", "_length_at",
         "_length_bit", "_limit", "_number", "_number_size", "_open", "_owner", "_run", "_run_owner", "_run_start",
-        "_run_stop", "_segment", "_start", "_tokens", "capacity", "count", "message", "runs", "slots", "time",
+        "_run_stop", "_segment", "_start", "_tokens", "alone", "capacity", "count", "message", "runs", "slots", "time",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class Train(Writer):
         super().__init__(self.slots.data)
         self.runs: list[SentRun] = []
         self.count = 0
+        self.alone = True
         self.capacity = 0
         self._tokens: list[Token] = []
         # The packet's only token while that is a range: kept apart, for nearly all packets are like that.

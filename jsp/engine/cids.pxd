@@ -21,6 +21,7 @@ cdef class LocalCids:
     cpdef bint has_frames(self) except? -1
     @cython.locals(sequence=cython.longlong)
     cpdef write_frames(self, train)
+    cpdef introduce(self, train)
     cpdef on_acked(self, long long sequence, long long _)
     cpdef on_lost(self, long long sequence, long long _)
     cpdef retire(self, long long sequence, bytes used=*)

@@ -28,7 +28,8 @@ def _over(_: object) -> Any:
 class LocalCids:
     """Ids that we chose, by which the peer addresses us on one path.
 
-    `make` gives a fresh id and its reset token and routes it to this connection; `drop` undoes that.
+    `first`: the one of sequence number 0, which the peer knows; empty: `issue` makes it. `make` gives a fresh id and
+    its reset token and routes it to this connection; `drop` undoes that.
     """
 
     __slots__ = ("_drop", "_make", "_next", "_path_id", "_pending", "_told", "_tokens", "active")
@@ -39,9 +40,8 @@ class LocalCids:
         self._path_id = path_id
         self._make = make
         self._drop = drop
-        self._next = 1
-        self._told = 1  # NEW_CID was sent for what is below
-        self.active: dict[int, bytes] = {0: first}
+        self._next = self._told = 1 if first else 0  # NEW_CID was sent for what is below `_told`
+        self.active: dict[int, bytes] = {0: first} if first else {}
         self._tokens: dict[int, bytes] = {}
         self._pending: list[int] = []
 
@@ -67,6 +67,12 @@ class LocalCids:
                 train.note(self, sequence, 0)
                 self._told = max(self._told, sequence + 1)
             del self._pending[0]
+
+    def introduce(self, train: Train) -> None:
+        """NEW_CID of the first id, on a path where the peer cannot answer before it has it."""
+        token = self._tokens.get(0)
+        if token is not None and push_new_cid(train, self._path_id, 0, 0, self.active[0], token):
+            self._told = max(self._told, 1)
 
     def on_acked(self, sequence: int, _: int) -> None:
         self._tokens.pop(sequence, None)
@@ -105,7 +111,7 @@ class RemoteCids:
     """Ids that the peer chose, by which we address it on one path.
 
     Attributes:
-        current: the one in use.
+        current: the one in use; empty while the peer has told none.
         reset_tokens: stateless reset tokens of those we know.
     """
 
@@ -117,7 +123,7 @@ class RemoteCids:
     def __init__(self, path_id: int, current: bytes) -> None:
         self._path_id = path_id
         self.current = current
-        self._sequence = 0
+        self._sequence = 0 if current else -1
         self._spares: dict[int, tuple[bytes, bytes]] = {}
         self._retire_before = 0
         self._retired = RangeSet()
@@ -148,6 +154,8 @@ class RemoteCids:
             if self._sequence < retire_before:
                 self.rotate()
             self._retired.drop_below(retire_before)
+        if not self.current:
+            self.rotate()
         if len(self._spares) + 1 > LIMITS.connection_ids:
             raise ProtocolViolation(Code.CONNECTION_ID_LIMIT, "more connection ids than allowed")
 
@@ -171,7 +179,8 @@ class RemoteCids:
             return False
         sequence = min(self._spares)
         cid, token = self._spares.pop(sequence)
-        self._retire(self._sequence)
+        if self.current:
+            self._retire(self._sequence)
         self._sequence, self.current = sequence, cid
         self.reset_tokens = frozenset((token,))
         return True

@@ -9,6 +9,7 @@ from jsp.engine.flow cimport ConnectionWindow, ReceiveWindow, SendCredit
 from jsp.engine.key_phases cimport KeyPhases
 from jsp.engine.keying cimport Keying
 from jsp.engine.lifecycle cimport Lifecycle
+from jsp.engine.mobility cimport Mobility
 from jsp.engine.out_message cimport OutMessage
 from jsp.engine.path cimport Path
 from jsp.engine.recv_messages cimport RecvMessages
@@ -32,6 +33,7 @@ cdef class ConnectionCore:
     cdef double _control_tokens
     cdef bint _deadlines_stand
     cdef object _host
+    cdef public bint alone
     cdef public bytes asleep
     cdef public long long cid_size
     cdef public object config
@@ -40,6 +42,7 @@ cdef class ConnectionCore:
     cdef public Counters counters
     cdef public SendCredit credit
     cdef public tuple early
+    cdef public long long elsewhere
     cdef public object entropy
     cdef public list events
     cdef public double first_sent
@@ -49,8 +52,10 @@ cdef class ConnectionCore:
     cdef public double last_heard
     cdef public double last_sent
     cdef public Lifecycle lifecycle
+    cdef public Mobility mobility
     cdef public dict negotiated
     cdef public bytes original_dcid
+    cdef public Path path
     cdef public dict paths
     cdef public long long peer_cid_limit
     cdef public bytes peer_compression
@@ -73,12 +78,17 @@ cdef class ConnectionCore:
     cdef public ReceiveWindow window
     cdef object __weakref__
 
-    cpdef Path _make_path(self, remote, local, bytes peer_cid)
-    cpdef tuple _new_cid(self, long long path_id)
+    @cython.locals(path=Path)
+    cpdef Path make_path(self, long long path_id, remote, local, bytes own_cid, bytes peer_cid)
+    cpdef tuple new_cid(self, long long path_id)
     cpdef handle_datagram(
         self, double now, PacketBuffer slots, long long start, long long end, Received received,
         long long path_id,
         LongHeader header=*
+    )
+    @cython.locals(path=Path)
+    cpdef _handle_new_path(
+        self, double now, PacketBuffer slots, long long start, long long end, Received received, long long path_id
     )
     cpdef on_datagram_received(self, long long size, source)
     cpdef handle_timeout(self, double now)
@@ -111,11 +121,12 @@ cdef class ConnectionCore:
     cpdef on_eliciting_sent(self, double now)
     cpdef spend_control(self, long long cost)
     cpdef on_rebinding(self, Path path, Received received, long long size)
-    cpdef refresh_reset_tokens(self, Path path)
+    @cython.locals(path=Path)
+    cpdef refresh_reset_tokens(self)
     cpdef check_message_room(self)
-    @cython.locals(path=Path, settled=cython.bint)
     cpdef replay_early(self, double now)
-    cpdef prepare_keys(self, double now)
+    @cython.locals(settled=cython.bint)
+    cpdef prepare_keys(self, Path path, double now)
     cpdef on_key_update(self, double now)
     cpdef fail(self, double now, error)
     cpdef end(self, double now, moved, closed)

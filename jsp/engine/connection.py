@@ -29,6 +29,7 @@ from jsp.engine.host import Host
 from jsp.engine.key_phases import KeyPhases
 from jsp.engine.keying import Keying
 from jsp.engine.lifecycle import Lifecycle
+from jsp.engine.mobility import Mobility
 from jsp.engine.modes import Mode
 from jsp.engine.out_message import OutMessage
 from jsp.engine.path import Path
@@ -61,18 +62,18 @@ _LINGERING = State.LINGERING
 class ConnectionCore:
     """The protocol of one connection, without I/O.
 
-    Attributes the owner may read: `server`, `state` (through `lifecycle`), `peer_id`, `paths`, `counters`,
-    `streams`, `remote` parameters. Everything else belongs to the engine.
+    Attributes the owner may read: `server`, `state` (through `lifecycle`), `peer_id`, `paths`, `path` (the one that is
+    used first), `counters`, `streams`, `remote` parameters. Everything else belongs to the engine.
 
     While it hibernates, its parts are bytes in `asleep`. The five verbs and `end` may be called all the same; for
     anything else the owner calls `wake` first.
     """
 
     __slots__ = (
-        "_control_tokens", "_deadlines_stand", "_host", "asleep", "cid_size", "config", "confirmed", "control",
-        "counters", "credit", "early", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys",
-        "last_heard", "last_sent", "lifecycle", "message_frame", "negotiated", "original_dcid", "paths",
-        "peer_cid_limit", "peer_compression", "peer_id", "protocol", "reader", "recv_messages", "scheduler", "scid",
+        "_control_tokens", "_deadlines_stand", "_host", "alone", "asleep", "cid_size", "config", "confirmed", "control",
+        "counters", "credit", "early", "elsewhere", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys",
+        "last_heard", "last_sent", "lifecycle", "message_frame", "mobility", "negotiated", "original_dcid", "path",
+        "paths", "peer_cid_limit", "peer_compression", "peer_id", "protocol", "reader", "recv_messages", "scheduler", "scid",
         "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "wake_at",
         "window", "__weakref__",
     )  # fmt: skip
@@ -133,20 +134,31 @@ class ConnectionCore:
         self.recv_messages = RecvMessages(config, self.window)
 
         self.scid, reset_token = host.new_cid(self, 0)
-        self.paths = {0: self._make_path(remote, local, odcid if client_scid is None else client_scid)}
+        # Until there is a second path, packets may leave out more; what came by others than the first (spec 9.3).
+        self.alone = True
+        self.elsewhere = 0
+        self.path = self.make_path(0, remote, local, self.scid, odcid if client_scid is None else client_scid)
+        # A server may not send much to an address before it has answered from there.
+        self.path.validated = not self.server
+        self.paths = {0: self.path}
+        self.mobility: Mobility | None = None
         self.keying: Keying | None = None
         self._deadlines_stand = False
         establish.start(self, reset_token, now, wall_time, credentials, client_scid)
 
-    def _make_path(self, remote: Endpoint, local: Endpoint | None, peer_cid: bytes) -> Path:
-        path = Path(0, remote, local, DEFAULT_DATAGRAM_SIZE, self.config.congestion, self.config.max_ack_delay)
-        path.local_cids = LocalCids(0, self.scid, self._new_cid, self._host.drop_cid)
-        path.remote_cids = RemoteCids(0, peer_cid)
-        # A server may not send much to an address before it has answered from there.
-        path.validated = not self.server
+    def make_path(
+        self, path_id: int, remote: Endpoint, local: Endpoint | None, own_cid: bytes, peer_cid: bytes
+    ) -> Path:
+        """A path under the first ids of either side; empty: none yet."""
+        path = Path(path_id, remote, local, DEFAULT_DATAGRAM_SIZE, self.config.congestion, self.config.max_ack_delay)
+        path.local_cids = LocalCids(path_id, own_cid, self.new_cid, self._host.drop_cid)
+        path.remote_cids = RemoteCids(path_id, peer_cid)
+        if path_id:
+            path.follow(self.path)
         return path
 
-    def _new_cid(self, path_id: int) -> tuple[bytes, bytes]:
+    def new_cid(self, path_id: int) -> tuple[bytes, bytes]:
+        """A fresh id by which the peer reaches us on a path, and its reset token."""
         return self._host.new_cid(self, path_id)
 
     @property
@@ -171,10 +183,10 @@ class ConnectionCore:
                 ending.queue_close(self)
             return
         path = self.paths.get(path_id)
-        if path is None:
-            return
         try:
-            if header is None:
+            if path is None:
+                self._handle_new_path(now, slots, start, end, received, path_id)
+            elif header is None:
                 inbound.receive_short(self, now, slots, start, end, received, path)
             else:
                 inbound.receive_long(self, now, slots, header, received)
@@ -182,6 +194,19 @@ class ConnectionCore:
         except ProtocolViolation as error:
             self.fail(now, error)
         self._after(now)
+
+    def _handle_new_path(
+        self, now: float, slots: PacketBuffer, start: int, end: int, received: Received, path_id: int
+    ) -> None:
+        """Packets by an id that was given out for a path which the peer has not opened yet."""
+        path = self.mobility.arriving(self, path_id, received) if self.mobility is not None else None
+        if path is None or self.mobility is None:
+            return
+        inbound.receive_short(self, now, slots, start, end, received, path)
+        if path.space.acks.largest < 0:
+            del self.paths[path_id]  # nobody knows who sent them
+        elif not self.is_closed():
+            self.mobility.arrived(self, path)
 
     def on_datagram_received(self, size: int, source: Endpoint) -> None:
         """A datagram of `size` bytes came for this connection by a long header; raises what may be sent back there."""
@@ -214,7 +239,7 @@ class ConnectionCore:
             raise
         except Exception:
             # A bug here. What the train held is in no ledger, so the connection cannot go on.
-            log.exception("the connection with %s ends by an internal error", self.paths[0].remote)
+            log.exception("the connection with %s ends by an internal error", self.path.remote)
             if self.is_closed():
                 self.lifecycle.close_due = ()  # not even CLOSE can be said
                 return None
@@ -328,8 +353,10 @@ class ConnectionCore:
         messages = self.send_messages.has_control() or self.recv_messages.has_control()
         if messages or self.control.has_frames() or self.streams.has_control():
             return True
+        if self.mobility is not None and self.mobility.due:
+            return True
         for path in self.paths.values():
-            if path.local_cids.has_frames() or path.remote_cids.has_frames():
+            if not path.closing and (path.local_cids.has_frames() or path.remote_cids.has_frames()):
                 return True
         return False
 
@@ -355,9 +382,12 @@ class ConnectionCore:
         """The peer's newest packet came from another address."""
         path.rebind(received.remote, received.local, size, self.entropy(16), self.control.now)
 
-    def refresh_reset_tokens(self, path: Path) -> None:
+    def refresh_reset_tokens(self) -> None:
         """The peer's connection ids changed, and with them the tokens that end this connection."""
-        self._host.watch_reset_tokens(self, path.remote_cids.reset_tokens)
+        tokens = self.path.remote_cids.reset_tokens
+        for path in self.paths.values():
+            tokens |= path.remote_cids.reset_tokens
+        self._host.watch_reset_tokens(self, tokens)
 
     def check_message_room(self) -> None:
         """Say that the message queue takes messages again, to an owner who waits for it."""
@@ -377,12 +407,11 @@ class ConnectionCore:
 
     # --- keys ----------------------------------------------------------------------------------------------
 
-    def prepare_keys(self, now: float) -> None:
-        """Before sealing: rotate what must not be used for longer (spec sections 4.3 and 7.5)."""
-        path = self.paths[0]
+    def prepare_keys(self, path: Path, now: float) -> None:
+        """Before sealing for `path`: rotate what must not be used for longer (spec sections 4.3 and 7.5)."""
         if self.confirmed and now - max(self.last_heard, self.last_sent) > _ROTATE_AFTER_S:
             if path.remote_cids.rotate():
-                self.refresh_reset_tokens(path)
+                self.refresh_reset_tokens()
         settled = self.confirmed and self.timers.deadlines[KEYS] == NEVER
         self.keys.renew_if_due(self.paths, settled, now)
 
@@ -406,7 +435,8 @@ class ConnectionCore:
         if not told:
             self.events.append(closed)
         if self.keys.open is not None:  # else nobody is proven to be there
-            self.paths[0].learn(self._host.destinations, now)
+            for path in self.paths.values():
+                path.learn(self._host.destinations, now)
         self.timers.clear()
         state = self.lifecycle.state
         if state is State.CLOSED:
@@ -432,6 +462,8 @@ class ConnectionCore:
     def _forget(self) -> None:
         for path in self.paths.values():
             path.local_cids.close()
+        if self.mobility is not None:
+            self.mobility.close(self)
         self.window.release()
         self._host.watch_reset_tokens(self, frozenset())
         self.keying = None
@@ -446,7 +478,7 @@ class ConnectionCore:
 
     def probe_timeout(self) -> float:
         """The probe timeout of the path in use, seconds."""
-        return self.paths[0].recovery.rtt.probe_timeout(self.config.max_ack_delay)
+        return self.path.recovery.rtt.probe_timeout(self.config.max_ack_delay)
 
     def _after(self, now: float) -> None:
         if self.lifecycle.state is _LINGERING:

@@ -5,10 +5,11 @@ from jsp.engine.path cimport Path
 
 cdef long long _LOSS
 cdef long long _ACK
+cdef long long _PATH
 cdef long long _EXPIRY
 
 
-@cython.locals(path=Path, blocked=cython.bint, loss=cython.double, ack=cython.double)
+@cython.locals(path=Path, blocked=cython.bint, loss=cython.double, ack=cython.double, moving=cython.double)
 cpdef update(ConnectionCore conn, double now)
 cpdef on_confirmed(ConnectionCore conn, double now)
 cpdef _on_loss(ConnectionCore conn, double now)

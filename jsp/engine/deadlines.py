@@ -31,7 +31,7 @@ from jsp.errors import Code
 if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore
 
-_LOSS, _ACK, _EXPIRY = LOSS, ACK, EXPIRY
+_LOSS, _ACK, _PATH, _EXPIRY = LOSS, ACK, PATH, EXPIRY
 
 
 def update(conn: ConnectionCore, now: float) -> None:
@@ -39,15 +39,19 @@ def update(conn: ConnectionCore, now: float) -> None:
     if conn.is_closed():
         return
     deadlines = conn.timers.deadlines
-    loss = ack = NEVER
+    loss = ack = moving = NEVER
     for path in conn.paths.values():
-        blocked = path.amplification_left() < path.mtu
+        moving = min(moving, path.due)
+        if path.closing:
+            continue
+        blocked = path.amplification_left() < path.mtu or not path.remote_cids.current
         path.recovery.update_deadline(now, not conn.server and not conn.confirmed, blocked)
         loss = min(loss, path.recovery.deadline)
         if conn.keys.seal is not None and not blocked:
             ack = min(ack, path.space.acks.deadline)
     deadlines[_LOSS] = loss
     deadlines[_ACK] = ack
+    deadlines[_PATH] = moving
     deadlines[_EXPIRY] = conn.send_messages.next_expiry()
 
 
@@ -62,8 +66,12 @@ def on_confirmed(conn: ConnectionCore, now: float) -> None:
 
 def _on_loss(conn: ConnectionCore, now: float) -> None:
     for path in conn.paths.values():
-        if path.recovery.deadline <= now:
-            path.recovery.on_timeout(now)
+        recovery = path.recovery
+        if recovery.deadline <= now and not path.closing:
+            before = recovery.pto_count
+            recovery.on_timeout(now)
+            if recovery.pto_count > before and conn.mobility is not None:
+                conn.mobility.on_silence(conn, path)
 
 
 def _on_idle(conn: ConnectionCore, now: float) -> None:
@@ -93,8 +101,14 @@ def _on_handshake(conn: ConnectionCore, now: float) -> None:
 
 
 def _on_path(conn: ConnectionCore, now: float) -> None:
-    for path in conn.paths.values():
-        if path.challenges and not path.on_challenge_timeout():
+    mobility = conn.mobility
+    for path in list(conn.paths.values()):
+        if path.due > now or mobility is None:
+            continue
+        path.due = NEVER
+        if path.closing:
+            mobility.remove(conn, path)
+        elif not path.on_challenge_timeout() and not mobility.on_failed(conn, path, now):
             conn.close_now(now, Code.NO_VIABLE_PATH, "the peer answers at no address")
             return
 

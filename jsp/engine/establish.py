@@ -21,6 +21,7 @@ from jsp.crypto.suites import NAMES as SUITE_NAMES
 from jsp.engine import deadlines, timers
 from jsp.engine.events import Connected, PeerPresented
 from jsp.engine.keying import Keying
+from jsp.engine.mobility import Mobility
 from jsp.engine.path import Path
 from jsp.engine.send_repair import SendRepair
 from jsp.engine.timers import LINGER, NEVER
@@ -83,6 +84,7 @@ def _our_params(conn: ConnectionCore, reset_token: bytes) -> TransportParams:
         reset_token=reset_token if conn.server else b"",
         compression=c.compression.offer if c.compression is not None else b"",
         min_ack_delay_us=round(MIN_DELAY_S * 1_000_000),
+        max_paths=c.max_paths,
         repair_window=MASK_BITS if c.repair else 0,
     )
 
@@ -165,9 +167,10 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     path.set_mtu(min(wanted, params.max_datagram_size))
     if conn.config.repair and params.repair_window:
         conn.send_messages.repair = SendRepair(path, params.repair_window)
+    conn.mobility = Mobility(conn.server, min(conn.config.max_paths, params.max_paths))
     if params.reset_token:
         path.remote_cids.reset_tokens |= {params.reset_token}
-        conn.refresh_reset_tokens(path)
+        conn.refresh_reset_tokens()
 
 
 def _open(conn: ConnectionCore) -> None:
@@ -184,6 +187,8 @@ def _confirm(conn: ConnectionCore, now: float) -> None:
     discard_level(conn, HANDSHAKE)
     conn.keying = None
     path.local_cids.issue(conn.peer_cid_limit)
+    if conn.mobility is not None:
+        conn.mobility.offer(conn)
     deadlines.on_confirmed(conn, now)
     conn.host.on_confirmed(conn)
 

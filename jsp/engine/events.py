@@ -59,11 +59,35 @@ class PingAnswered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PathsAvailable(Event):
+    """A path can be opened, for which the owner had asked in vain (`Mobility.wanted`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathOpened(Event):
+    """The peer opened a path."""
+
+    path_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class PathChanged(Event):
-    """The peer is at another address now and has proven that it can be reached there."""
+    """The peer has proven that it can be reached at `remote`, where it was not before."""
 
     path_id: int
     remote: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class PathGone(Event):
+    """A path was abandoned, by either side."""
+
+    path_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathSilent(Event):
+    """Nothing answers on any path; perhaps another one can be found."""
 
 
 @dataclass(frozen=True, slots=True)

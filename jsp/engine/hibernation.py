@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore
 
 _PARTS = (
-    "control", "counters", "credit", "paths", "recv_messages", "scheduler", "send_messages", "streams", "timers",
-    "window",
+    "control", "counters", "credit", "mobility", "path", "paths", "recv_messages", "scheduler", "send_messages",
+    "streams", "timers", "window",
 )  # fmt: skip
 
 

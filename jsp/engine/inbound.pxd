@@ -26,6 +26,7 @@ cdef long long _MESSAGE_LAST
 cdef long long _ABANDON
 cdef long long _SKIPPABLE
 cdef long long _ACK_FREQUENCY
+cdef long long _CUT_ELSEWHERE
 cdef long long _APPLICATION
 cdef long long _ELICITING
 cdef long long _NOT_PROBING
@@ -61,7 +62,10 @@ cpdef _on_ack(ConnectionCore conn, Path path, long long level, Ack ack, double n
     reordering=cython.longlong, delay=cython.double, path=Path,
 )
 cpdef _on_ack_frequency(ConnectionCore conn, Reader reader)
-cpdef long long _on_extension(ConnectionCore conn, Reader reader, long long kind, long long found) except? -1
+cpdef _on_path_frame(ConnectionCore conn, Reader reader, long long kind, double now)
+cpdef long long _on_extension(
+    ConnectionCore conn, Reader reader, long long kind, long long found, double now
+) except? -1
 @cython.locals(stream=StreamFrame)
 cpdef long long _on_short_form(
     ConnectionCore conn, Path path, Reader reader, long long kind, long long number, long long found, double now

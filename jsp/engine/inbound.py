@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import jsp.wire.frames as frames
 import jsp.wire.memory as memory
+import jsp.wire.path_frames as path_frames
 from jsp.config import LIMITS
 from jsp.engine import ending, establish
-from jsp.engine.events import MessagesReadable, PathChanged
+from jsp.engine.events import MessagesReadable
+from jsp.engine.mobility import elect
 from jsp.engine.path import Path
 from jsp.engine.traffic import Endpoint, Received
 from jsp.errors import BadPacket, Code, ProtocolViolation
@@ -38,6 +40,7 @@ _MESSAGE_LAST = frames.MESSAGE_LAST
 _ABANDON = frames.MESSAGE_ABANDON
 _SKIPPABLE = frames.SKIPPABLE
 _ACK_FREQUENCY = frames.ACK_FREQUENCY
+_CUT_ELSEWHERE = frames.CUT_ELSEWHERE
 _APPLICATION = APPLICATION
 _PERMITTED = PERMITTED
 
@@ -94,10 +97,12 @@ def receive_short(
     if not fresh or conn.is_closed():
         return
     conn.on_heard(now, fresh)
+    if path.id:
+        conn.elsewhere += end - start
     if received.remote == path.remote:
         if not path.validated:
             path.received += end - start
-    elif moved and conn.confirmed:
+    elif moved and conn.confirmed and not path.closing:
         conn.on_rebinding(path, received, end - start)
     if keys.updated:
         conn.on_key_update(now)
@@ -177,13 +182,15 @@ def walk(
                 kind = reader.pull_varint()
                 if level != _APPLICATION or kind < _SKIPPABLE:
                     raise ProtocolViolation(Code.FRAME_ENCODING, f"frame {kind:#x} not allowed here")
-                found |= _on_extension(conn, reader, kind, found)
+                found |= _on_extension(conn, reader, kind, found, now)
                 continue
             if not _PERMITTED[kind] >> level & 1:
                 raise ProtocolViolation(Code.PROTOCOL_VIOLATION, f"frame {kind:#x} at level {level}")
             reader.pos += 1
             if _STREAM <= kind <= _STREAM_LAST:
                 frames.parse_stream(reader, kind, stream)
+                if stream.cut and conn.elsewhere > _CUT_ELSEWHERE:
+                    return found | _LATE
                 conn.streams.on_data(stream, data, number)
                 found |= _ELICITING | _NOT_PROBING
             elif kind > _MESSAGE_LAST:
@@ -227,7 +234,10 @@ def _on_ack(conn: ConnectionCore, path: Path, level: int, ack: frames.Ack, now: 
     else:
         assert conn.keying is not None
         space = conn.keying.levels[level].space
+    silent = path.recovery.pto_count
     path.recovery.on_ack(space, ack.starts, ack.stops, ack.delay, now, ack.ecn)
+    if silent and not conn.alone and conn.confirmed:
+        elect(conn)
     if conn.scheduler.done:
         conn.streams.settle_done()
 
@@ -241,7 +251,7 @@ def _on_message(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> 
         conn.events.append(MessagesReadable())
 
 
-def _on_extension(conn: ConnectionCore, reader: Reader, kind: int, found: int) -> int:
+def _on_extension(conn: ConnectionCore, reader: Reader, kind: int, found: int, now: float) -> int:
     """A frame with a length, which is passed over when we do not know it; returns what `walk` has found by it."""
     if kind == frames.REPAIR and conn.config.repair:
         # SPEC 8.8: one in a packet counts. It takes longer than other frames, and more are of little use.
@@ -250,11 +260,29 @@ def _on_extension(conn: ConnectionCore, reader: Reader, kind: int, found: int) -
     conn.spend_control(1)
     if kind == _ACK_FREQUENCY:
         _on_ack_frequency(conn, reader)
+    elif kind == path_frames.PATH_ABANDON or kind == path_frames.PATH_STATUS:
+        _on_path_frame(conn, reader, kind, now)
     elif kind == frames.RECOVERED and conn.send_messages.repair is not None:
         conn.send_messages.repair.on_recovered(*frames.parse_recovered(reader))
     else:
         frames.skip_unknown(reader)
     return _ELICITING | _NOT_PROBING
+
+
+def _on_path_frame(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> None:
+    mobility = conn.mobility
+    backup = False
+    if kind == path_frames.PATH_STATUS:
+        path_id, value, backup = path_frames.parse_path_status(reader)
+    else:
+        path_id, value = path_frames.parse_path_abandon(reader)
+    path = conn.paths.get(path_id)
+    if path is None or mobility is None:
+        return
+    if kind == path_frames.PATH_STATUS:
+        mobility.on_status(conn, path, value, backup)
+    else:
+        mobility.abandon(conn, path, value, now)
 
 
 def _on_ack_frequency(conn: ConnectionCore, reader: Reader) -> None:
@@ -276,7 +304,7 @@ def _on_short_form(
         frames.parse_stream(reader, kind, stream)
         if found & _ELICITING:
             raise BadPacket("not the first in its packet")
-        if conn.streams.is_late(stream.id, number, number > path.space.acks.largest):
+        if conn.elsewhere or conn.streams.is_late(stream.id, number, number > path.space.acks.largest):
             reader.pos = reader.end
             return _LATE
         conn.streams.on_data(stream, reader.data, number)
@@ -295,9 +323,10 @@ def _on_ack_short(conn: ConnectionCore, path: Path, reader: Reader, number: int,
     low, delay = frames.parse_ack_short(reader)
     space = path.space
     known = space.largest_acked
-    # SPEC 10.2: what was acknowledged so far was no more than this one tells, if no later packet has come; and when
-    # 256 numbers or more have been sent since, it could mean several. Then it is worth nothing, and does no harm.
-    if number < space.acks.largest or known < 0 or space.next_number - known > 256:
+    # SPEC 10.2: what was acknowledged so far was no more than this one tells, if no later packet has come and none by
+    # another path; and when 256 numbers or more have been sent since, it could mean several. Then it is worth nothing,
+    # and does no harm.
+    if not conn.alone or number < space.acks.largest or known < 0 or space.next_number - known > 256:
         return
     largest = known + ((low - known) & 255)
     path.recovery.on_ack(space, [known], [largest + 1], delay, now, None, True)
@@ -387,7 +416,9 @@ def _on_new_cid(
     target = conn.paths.get(path_id)
     if target is not None:
         target.remote_cids.add(sequence, retire, cid, token)
-        conn.refresh_reset_tokens(target)
+        conn.refresh_reset_tokens()
+    elif conn.mobility is not None:
+        conn.mobility.on_new_cid(conn, path_id, sequence, cid, token)
 
 
 def _on_retire_cid(
@@ -406,7 +437,7 @@ def _on_path_challenge(
 ) -> None:
     # SPEC 4.5: only the newest challenge of a path is answered, so a flood of them makes no queue.
     data = r.pull_bytes(frames.CHALLENGE_SIZE)
-    if path.may_respond(now):
+    if path.may_respond(now) and not path.closing:
         path.response = (data, source, path.arriving)
     conn.spend_control(15)
 
@@ -414,8 +445,8 @@ def _on_path_challenge(
 def _on_path_response(
     conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
 ) -> None:
-    if path.on_response(r.pull_bytes(frames.CHALLENGE_SIZE), source):
-        conn.events.append(PathChanged(path.id, path.remote))
+    if path.on_response(r.pull_bytes(frames.CHALLENGE_SIZE), source) and conn.mobility is not None:
+        conn.mobility.validated(conn, path, now)
 
 
 def _on_close(conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int) -> None:

@@ -53,6 +53,10 @@ class MessageQueue(Sender):
         """Whether anything waits here."""
         return bool(self.again) or bool(self._plain) or bool(self._dated)
 
+    def unsent(self) -> int:
+        """Bytes that wait to be sent for the first time, in this queue and the others of the connection."""
+        return self._messages.queued_bytes
+
     def push(self, message: OutMessage) -> None:
         """`message` waits for its turn."""
         message.queue = self

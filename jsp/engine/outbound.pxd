@@ -21,6 +21,8 @@ cdef long long _LONG_FIXED
 
 @cython.locals(path=Path)
 cpdef Transmit poll_transmit(ConnectionCore conn, double now)
+@cython.locals(path=Path)
+cpdef Transmit _over_paths(ConnectionCore conn, double now)
 @cython.locals(path=Path, out=bytes, more=bytes)
 cpdef Transmit _handshake_flight(ConnectionCore conn, double now)
 @cython.locals(
@@ -41,11 +43,11 @@ cpdef bytes _seal_long(ConnectionCore conn, Path path, HandshakeLevel level, Lon
     space=PacketSpace, recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
     run=SentRun, mark=cython.longlong,
 )
-cpdef Transmit _train(ConnectionCore conn, Path path, double now)
+cpdef Transmit _train(ConnectionCore conn, Path path, double now, bint chosen)
 cpdef _fill(ConnectionCore conn, Path path, Train train, double now, bint wants)
 @cython.locals(acks=AckTracker, low=cython.longlong, at=cython.longlong)
 cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now, bint wants)
-@cython.locals(other=Path)
+@cython.locals(other=Path, rtt=cython.double)
 cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
 @cython.locals(allowed=cython.longlong, recovery=LossDetector)
 cpdef long long _allowance(ConnectionCore conn, Path path, double now) except? -1

@@ -15,7 +15,8 @@ from jsp.crypto.protection import LongKeys
 from jsp.engine import ending, establish
 from jsp.engine.keying import HandshakeLevel
 from jsp.engine.path import Challenge, Path
-from jsp.engine.timers import NEVER, PACING, PATH
+from jsp.engine.path_choice import choose
+from jsp.engine.timers import NEVER, PACING
 from jsp.engine.traffic import Transmit
 from jsp.recovery.sent import Token, make_run
 from jsp.wire.buffer import Writer
@@ -58,12 +59,37 @@ def poll_transmit(conn: ConnectionCore, now: float) -> Transmit | None:
             return flight
     if conn.keys.seal is None:
         return None
-    for path in conn.paths.values():
-        if path.challenges or path.response:
+    if len(conn.paths) > 1:
+        return _over_paths(conn, now)
+    path = conn.path
+    if path.challenges or path.response is not None:
+        probe = _path_probe(conn, path, now)
+        if probe is not None:
+            return probe
+    return _train(conn, path, now, True)
+
+
+def _over_paths(conn: ConnectionCore, now: float) -> Transmit | None:
+    """With several paths: validation and acknowledgements go by each, data by those that are chosen."""
+    conn.timers.deadlines[PACING] = NEVER
+    usable = [path for path in conn.paths.values() if not path.closing and path.remote_cids.current]
+    for path in usable:
+        if path.challenges or path.response is not None:
             probe = _path_probe(conn, path, now)
             if probe is not None:
                 return probe
-    return _train(conn, conn.paths[0], now)
+    chosen = choose(conn)
+    for path in usable:
+        if path not in chosen:
+            transmit = _train(conn, path, now, False)
+            if transmit is not None:
+                return transmit
+    for path in chosen:
+        transmit = _train(conn, path, now, True)
+        if transmit is not None:
+            path.carried += len(transmit.data)
+            return transmit
+    return None
 
 
 # --- handshake -------------------------------------------------------------------------------------------------
@@ -173,10 +199,11 @@ def _seal_long(conn: ConnectionCore, path: Path, level: HandshakeLevel, keys: Lo
 # --- 1-RTT -----------------------------------------------------------------------------------------------------
 
 
-def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
+def _train(conn: ConnectionCore, path: Path, now: float, chosen: bool) -> Transmit | None:
+    """What leaves by `path`; all there is when it is `chosen`, else what it owes the peer itself."""
     space = path.space
     recovery = path.recovery
-    wants = conn.has_frames() or bool(conn.scheduler)
+    wants = chosen and (conn.has_frames() or bool(conn.scheduler))
     ack_due = space.acks.deadline <= now
     if not wants:
         recovery.on_app_limited()
@@ -192,8 +219,9 @@ def _train(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
         limit = path.mtu
     keys = conn.keys.seal
     assert keys is not None
-    conn.prepare_keys(now)
+    conn.prepare_keys(path, now)
     train = conn.train
+    train.alone = conn.alone
     if wants:
         path.plan_acks()
     if wants and space.next_number >= space.skip_at:
@@ -241,7 +269,7 @@ def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: boo
 
 def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float, wants: bool) -> None:
     acks = path.space.acks
-    if wants and acks.is_short() and frames.push_ack_short(train, acks.largest, acks.delay(now)):
+    if wants and conn.alone and acks.is_short() and frames.push_ack_short(train, acks.largest, acks.delay(now)):
         # Not where the ACK is all there is: the peer may have much under way, and acknowledges few of them.
         acks.on_sent()
         conn.counters.acks_sent += 1
@@ -265,6 +293,10 @@ def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float, wants
 def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -> bool:
     """Control frames, in this order; False when the packet is full and more is left."""
     rtt = path.recovery.rtt.smoothed
+    if not conn.alone:
+        # Credit must last for a round trip of the slowest path, too.
+        for other in conn.paths.values():
+            rtt = max(rtt, other.recovery.rtt.smoothed)
     # First what lets the peer go on: the end of the handshake, credit.
     if conn.control.has_frames() and not conn.control.write_frames(train, now, rtt):
         return False
@@ -277,7 +309,11 @@ def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -
     if repair is not None and repair.owed and not repair.write_frames(train):
         return False
     # Connection ids and other ACKs are wanted only when something changes.
+    if conn.mobility is not None and conn.mobility.due and not conn.mobility.write_frames(train):
+        return False
     for other in conn.paths.values():
+        if other.closing:
+            continue
         if other.ack_frequency is not None and other.ack_frequency.due:
             other.ack_frequency.write_frame(train, other.id)
         other.local_cids.write_frames(train)
@@ -292,7 +328,8 @@ def _allowance(conn: ConnectionCore, path: Path, now: float) -> int:
     recovery = path.recovery
     allowed = recovery.allowance(path.mtu, now)
     if recovery.pacing_at < NEVER:
-        conn.timers.deadlines[PACING] = recovery.pacing_at
+        deadlines = conn.timers.deadlines
+        deadlines[PACING] = recovery.pacing_at if len(conn.paths) == 1 else min(recovery.pacing_at, deadlines[PACING])
     return min(allowed, path.amplification_left())
 
 
@@ -318,7 +355,6 @@ def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None
 
 def _challenge(conn: ConnectionCore, path: Path, challenge: Challenge, now: float) -> Transmit | None:
     path.on_challenge_sent(challenge, now)
-    conn.timers.deadlines[PATH] = now + path.probe_timeout()
     limit = path.amplification_left() if challenge.address == path.remote else INITIAL_DATAGRAM_MIN
     return _probe(conn, path, frames.PATH_CHALLENGE, challenge.data, challenge.address, limit, now)
 
@@ -330,7 +366,7 @@ def _probe(
         return None
     keys = conn.keys.seal
     assert keys is not None
-    conn.prepare_keys(now)
+    conn.prepare_keys(path, now)
     size = min(limit, INITIAL_DATAGRAM_MIN)
     train = conn.train
     space = path.space
@@ -338,6 +374,9 @@ def _probe(
     size_of_number = packet.number_size(number, space.largest_acked)
     train.begin(keys, path.remote_cids.current, number, size_of_number, size, size, now)
     frames.push_path(train, kind, data)
+    if path.opened and not path.validated:
+        # The peer cannot answer before it has an id to answer to.
+        path.local_cids.introduce(train)
     train.mark_eliciting()
     # SPEC 4.5: full size, to show that the path carries it.
     train.pad_to(size)
@@ -356,7 +395,7 @@ def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
     """CLOSE at every level the peer may have keys for; one datagram a call."""
     level_number, *others = conn.lifecycle.close_due
     conn.lifecycle.close_due = tuple(others)
-    path = conn.paths[0]
+    path = conn.path
     code, reason, application = ending.close_frame(conn, level_number)
     if level_number == frames.APPLICATION:
         keys = conn.keys.seal

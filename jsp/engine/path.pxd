@@ -4,6 +4,7 @@ from jsp.engine.cids cimport LocalCids, RemoteCids
 from jsp.recovery.loss cimport LossDetector, PacketSpace
 
 cdef long long _CHALLENGE_TRIES
+cdef long long _OPENING_TRIES
 cdef double _RESPONSES_PER_S
 cdef long long _UNLIMITED
 cdef long long _BULK_PACKETS
@@ -23,23 +24,33 @@ cdef class Path:
     cdef public AckFrequency ack_frequency
     cdef public long long arriving
     cdef public long long arriving_at
+    cdef public bint backup
+    cdef public double carried
     cdef public list challenges
+    cdef public bint closing
+    cdef public double due
     cdef public object fallback
     cdef public long long id
     cdef public long long key_phase_start
     cdef public object local
     cdef public LocalCids local_cids
     cdef public long long mtu
+    cdef public bint opened
+    cdef public bint peer_backup
     cdef public double peer_min_ack_delay
     cdef public long long received
     cdef public LossDetector recovery
     cdef public object remote
     cdef public RemoteCids remote_cids
+    cdef public bint replaces
     cdef public object response
     cdef public long long sent
     cdef public str source
     cdef public PacketSpace space
+    cdef public long long status_seen
     cdef public bint validated
+    cdef public bint was_validated
+    cdef public double weight
 
     cpdef recall(self, destinations, str source, double now)
     cpdef learn(self, destinations, double now)
@@ -49,9 +60,15 @@ cdef class Path:
     cpdef long long response_limit(self, address, long long size) except? -1
     cpdef set_mtu(self, long long mtu)
     cpdef plan_acks(self)
+    cpdef follow(self, Path other)
+    cpdef reopen(self, remote, local)
+    cpdef challenge(self, bytes data)
+    cpdef close(self, double until)
     cpdef rebind(self, remote, local, long long size, bytes fresh, double now)
     cpdef _restart_recovery(self)
     cpdef bint may_respond(self, double now) except? -1
     cpdef on_challenge_sent(self, Challenge challenge, double now)
     cpdef bint on_response(self, bytes data, source) except? -1
+    cpdef _on_validated(self)
+    cpdef bint _is_new(self) except? -1
     cpdef bint on_challenge_timeout(self) except? -1

@@ -2,7 +2,7 @@
 """One path: everything that belongs to a way of reaching the peer (spec section 4).
 
 Addresses, connection ids, packet number space, recovery state, datagram size, and whether the peer has proven
-that it is there. A connection has a table of paths from the first packet on, today with path 0 in it.
+that it is there. A connection has a table of paths, with path 0 in it from the first packet on; `mobility` adds others.
 
 A rebinding (the same connection id from another address) stays on its path: packets follow the peer at once,
 but no more than three times what comes from there until it answers a challenge. The old address is challenged as
@@ -16,14 +16,18 @@ from collections.abc import Callable
 from jsp.engine.ack_frequency import BULK_PACKETS, AckFrequency
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.cids import LocalCids, RemoteCids
+from jsp.engine.timers import NEVER
 from jsp.engine.traffic import Endpoint
 from jsp.recovery.congestion import make_controller
 from jsp.recovery.controller import Controller
-from jsp.recovery.destinations import Destinations
+from jsp.recovery.destinations import RTT_MIN_S, Destinations
 from jsp.recovery.loss import LossDetector, PacketSpace
+from jsp.recovery.rtt import INITIAL_RTT_S
 
 AMPLIFICATION = 3  # RFC 9000 section 8.1
 _CHALLENGE_TRIES = 3
+# Of a path that is new the round trip is not known: it is asked more often, and each time waited for twice as long.
+_OPENING_TRIES = 5
 _RESPONSES_PER_S = 10.0
 _UNLIMITED = 1 << 62
 _BULK_PACKETS = BULK_PACKETS
@@ -59,12 +63,21 @@ class Path:
         key_phase_start: number of the first packet sent under the present keys.
         ack_frequency: how the peer was asked to acknowledge; None while it never was.
         peer_min_ack_delay: seconds it lets itself be asked to hold an ACK back at least; 0: it takes no such wishes.
+        opened: whether we opened it, to an address that we know of: more may be sent there than was received.
+        was_validated: whether the peer has ever answered a challenge here.
+        replaces: whether the others are abandoned when this one is validated.
+        closing: whether it was abandoned, and is kept for late packets only.
+        due: when a challenge is repeated, or a path that is closing removed.
+        backup, peer_backup: whether we, or the peer, want it used only when there is no other.
+        status_seen: sequence number of the last PATH_STATUS for it.
+        weight, carried: its share of what several paths carry, and the bytes it has had lately (`path_choice`).
     """
 
     __slots__ = (
-        "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "challenges",
-        "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "peer_min_ack_delay", "received",
-        "recovery", "remote", "remote_cids", "response", "sent", "source", "space", "validated",
+        "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "backup",
+        "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "opened",
+        "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote", "remote_cids", "replaces", "response",
+        "sent", "source", "space", "status_seen", "validated", "was_validated", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +111,12 @@ class Path:
         self.key_phase_start = 0
         self.ack_frequency: AckFrequency | None = None
         self.peer_min_ack_delay = 0.0
+        self.opened = self.was_validated = self.replaces = self.closing = False
+        self.due = NEVER
+        self.backup = self.peer_backup = False
+        self.status_seen = -1
+        self.weight = 1.0
+        self.carried = 0.0
         self.local_cids: LocalCids
         self.remote_cids: RemoteCids
 
@@ -120,7 +139,7 @@ class Path:
 
     def amplification_left(self) -> int:
         """Bytes that may be sent before more must come from the peer."""
-        if self.validated:
+        if self.validated or self.opened:
             return _UNLIMITED
         return max(0, AMPLIFICATION * self.received - self.sent)
 
@@ -144,6 +163,38 @@ class Path:
             self.ack_frequency = AckFrequency(self.recovery, self.peer_min_ack_delay)
         self.ack_frequency.update(self.mtu)
 
+    # --- opening and abandoning --------------------------------------------------------------------------------
+
+    def follow(self, other: Path) -> None:
+        """What is known of the peer by `other` holds here, and its round trip is the best guess."""
+        recovery = self.recovery
+        recovery.handshake_done = True
+        recovery.peer_max_ack_delay = other.recovery.peer_max_ack_delay
+        recovery.rtt.reset(min(max(other.recovery.rtt.smoothed, RTT_MIN_S), INITIAL_RTT_S))
+        self.peer_min_ack_delay = other.peer_min_ack_delay
+
+    def reopen(self, remote: Endpoint, local: Endpoint | None) -> None:
+        """Ours, between these addresses; what may have been tried before is forgotten."""
+        self.recovery.give_up()
+        self.recovery.pto_count = 0
+        self.remote, self.local = remote, local
+        self.opened = True
+        self.due = NEVER
+
+    def challenge(self, data: bytes) -> None:
+        """Ask whether the peer is at `remote`, with 8 random bytes."""
+        self.challenges = [Challenge(self.remote, data, True)]
+
+    def close(self, until: float) -> None:
+        """Nothing more is sent; late packets are taken for a while."""
+        self.closing = True
+        self.validated = False
+        self.challenges.clear()
+        self.response = self.fallback = None
+        self.due = until
+        self.space.acks.deadline = NEVER
+        self.recovery.give_up()
+
     # --- rebinding -----------------------------------------------------------------------------------------
 
     def rebind(self, remote: Endpoint, local: Endpoint | None, size: int, fresh: bytes, now: float) -> None:
@@ -155,11 +206,9 @@ class Path:
         self.local = local
         if remote == self.fallback:
             # Back where it was proven to be.
-            self.validated = True
-            self.fallback = None
-            self.challenges.clear()
+            self._on_validated()
             return
-        self.validated = False
+        self.validated = self.opened = False
         self.received = size
         self.sent = 0
         # SPEC 4.5: what the old address was asked stays asked, and is asked again after a probe timeout only, however
@@ -193,6 +242,9 @@ class Path:
         """`challenge` is on its way."""
         challenge.due = False
         challenge.tries += 1
+        wait = self.probe_timeout()
+        # What was never validated is asked with growing patience; where the peer was before, the round trip is known.
+        self.due = now + (wait * (1 << (challenge.tries - 1)) if self._is_new() else wait)
         if challenge.address == self.fallback:
             self._fallback_asked = now
 
@@ -202,24 +254,30 @@ class Path:
             if challenge.data != data:
                 continue
             if challenge.address == self.remote:
-                self.validated = True
-                self.fallback = None
-                self.challenges.clear()
+                self._on_validated()
                 return True
             if challenge.address == self.fallback == source:
                 # SPEC 4.5: the peer itself still answers from the old address.
                 self.remote = source
-                self.validated = True
-                self.fallback = None
-                self.challenges.clear()
+                self._on_validated()
                 return True
         return False
+
+    def _on_validated(self) -> None:
+        self.validated = True
+        self.fallback = None
+        self.challenges.clear()
+        self.due = NEVER
+
+    def _is_new(self) -> bool:
+        return self.fallback is None and self.id != 0
 
     def on_challenge_timeout(self) -> bool:
         """Ask again, or give up. Returns False when the path has no address left to go back to."""
         for challenge in self.challenges:
             challenge.due = True
-        if not self.challenges or self.challenges[0].tries < _CHALLENGE_TRIES:
+        tries = _OPENING_TRIES if self._is_new() else _CHALLENGE_TRIES
+        if not self.challenges or self.challenges[0].tries < tries:
             return True
         self.challenges.clear()
         if self.fallback is None:

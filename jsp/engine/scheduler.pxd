@@ -15,6 +15,8 @@ cdef class Sender(RangeOwner):
 
     cpdef bint write_frames(self, Train train) except? -1
     cpdef long long least(self) except? -1
+    @cython.locals(total=cython.longlong, sender=Sender)
+    cpdef long long unsent(self) except? -1
 
 
 cdef class Line(Sender):
@@ -43,5 +45,7 @@ cdef class Scheduler:
     cpdef on_credit(self)
     @cython.locals(urgency=cython.longlong, sender=Sender)
     cpdef long long least(self) except? -1
+    @cython.locals(total=cython.longlong, sender=Sender)
+    cpdef long long unsent(self, long long enough) except? -1
     @cython.locals(urgency=cython.longlong, sender=Sender)
     cpdef fill(self, Train train)

@@ -45,6 +45,10 @@ class Sender(RangeOwner):
         """Bytes of frames that it wants room for at the next turn: a packet of any size is filled by most."""
         return _ANY
 
+    def unsent(self) -> int:
+        """Bytes that wait to be sent for the first time."""
+        return 0
+
 
 class Line(Sender):
     """Senders of one urgency that are not incremental. The first has all turns until it has nothing to send.
@@ -69,6 +73,13 @@ class Line(Sender):
                 break
             i -= 1
         self.members.insert(i, sender)
+
+    def unsent(self) -> int:
+        """Bytes that wait to be sent for the first time."""
+        total = 0
+        for sender in self.members:
+            total += sender.unsent()
+        return total
 
     def write_frames(self, train: Train) -> bool:
         """Write; True when the train is full and more is left."""
@@ -171,6 +182,16 @@ class Scheduler:
                 sender: Sender = queue[0]
                 return sender.least()
         return _ANY
+
+    def unsent(self, enough: int) -> int:
+        """Bytes that wait to be sent for the first time; a part of them once that is `enough`."""
+        total = 0
+        for queue in self._queues:
+            for sender in queue or ():
+                total += sender.unsent()
+                if total >= enough:
+                    return total
+        return total
 
     def fill(self, train: Train) -> None:
         """Let senders write until the train is full or nobody has anything left."""

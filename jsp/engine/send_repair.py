@@ -57,21 +57,22 @@ def _size_for(message: OutMessage) -> int:
 
 
 class SendRepair:
-    """Of one connection, and of the path its messages take.
+    """Of one connection.
 
     Attributes:
+        path: the path its messages take.
         width: messages that the peer lets a repair be made of.
         loss: of the path.
         sent, sent_bytes: REPAIR frames so far, and their size.
     """
 
     __slots__ = (
-        "_credit", "_first", "_number", "_packet", "_path", "_protected", "_size", "_sweep_at", "_together", "loss",
+        "_credit", "_first", "_number", "_packet", "_protected", "_size", "_sweep_at", "_together", "loss", "path",
         "sent", "sent_bytes", "width",
     )  # fmt: skip
 
     def __init__(self, path: Path, width: int) -> None:
-        self._path = path
+        self.path = path
         # Bytes of repairs that are due, and of one that could stand in for the last message.
         self._credit = 0.0
         self._size = 1
@@ -91,7 +92,7 @@ class SendRepair:
 
     def protect(self, message: OutMessage, train: Train) -> None:
         """All of `message`, which has a deadline, was written for the first time, in one frame."""
-        recovery = self._path.recovery
+        recovery = self.path.recovery
         self.loss.update(recovery.rate, recovery.rtt)
         if is_queueing(recovery.rtt):
             return
@@ -125,7 +126,7 @@ class SendRepair:
         size = max(symbol_size(message.order, message.size) for message in chosen)
         whole = repair_size(newest, mask, size)
         # The next messages shall find room in the window.
-        room = self._path.recovery.available() - train.pos - self._path.mtu
+        room = self.path.recovery.available() - train.pos - self.path.mtu
         if self._credit < whole or room < whole:
             return True
         if whole > train.room():
@@ -142,7 +143,7 @@ class SendRepair:
     def _missing(self, train: Train) -> list[OutMessage]:
         """Messages that the peer may lack and could still use, newest first, as many as one repair takes."""
         out: list[OutMessage] = []
-        useful = train.time + self._path.recovery.rtt.smoothed / 2
+        useful = train.time + self.path.recovery.rtt.smoothed / 2
         for message_id in reversed(self._protected):
             message = self._protected[message_id]
             if message.state != OPEN or message.expires <= useful or _size_for(message) > train.capacity:

@@ -14,6 +14,7 @@ cdef long long _STREAM_NEXT
 cdef long long _FIN
 cdef long long _LEN
 cdef long long _OFF
+cdef long long _ANYWHERE
 cdef object _OPEN
 cdef object _FINISHING
 

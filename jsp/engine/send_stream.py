@@ -23,6 +23,9 @@ _FIN = frames.STREAM_FIN
 _LEN = frames.STREAM_LEN
 _OFF = frames.STREAM_OFF
 
+# With several paths nobody knows how far the receiver has got.
+_ANYWHERE = 1 << 62
+
 # Looking a member up in its class costs more than a comparison of it.
 _OPEN = Sending.OPEN
 _FINISHING = Sending.FINISHING
@@ -138,10 +141,10 @@ class SendStream(Sender):
                 if offset >= stop and not self._announce:
                     return False
             # SPEC 9.3: the peer knows where it goes when all before it is acknowledged.
-            if not offset or (fresh and offset == buffer.base and not train.has_eliciting()):
+            if not offset or (train.alone and fresh and offset == buffer.base and not train.has_eliciting()):
                 offset_size = 0
             else:
-                offset_size = frames.offset_size(offset, buffer.sent - buffer.base)
+                offset_size = frames.offset_size(offset, buffer.sent - buffer.base if train.alone else _ANYWHERE)
             room = train.end - train.pos - 1 - self._id_size - offset_size
             if room < (1 if stop > offset else 0):
                 if not train.advance():

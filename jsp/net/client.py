@@ -23,6 +23,7 @@ from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.endpoint import Endpoint
 from jsp.net.judging import judge
+from jsp.net.roaming import follow, on_silence
 from jsp.net.trust import Trust
 from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port
 from jsp.net.waiting import Signal
@@ -99,11 +100,12 @@ def connect(
     places = _resolve_in_time(target, bind, deadline)
     # One local port serves one attempt at a time.
     together = bind is None or not bind[1]
+    remotes = tuple(remote for _, remote in places)
     attempts = []
     for i, (family, remote) in enumerate(places):
         share = 1 if together else len(places) - i
         attempts.append(
-            partial(_connect_one, family, remote, bind, config, credentials, policy, where, deadline, share)
+            partial(_connect_one, family, remote, bind, config, credentials, policy, where, deadline, share, remotes)
         )
     return _first_of(attempts, together) if len(attempts) > 1 else attempts[0]()
 
@@ -222,6 +224,7 @@ def _connect_one(
     where: str,
     deadline: float,
     share: int,
+    remotes: tuple[tuple[object, ...], ...],
 ) -> Connection:
     """Connect to one address, within 1 / `share` of the time that is left."""
     now = clock.now()
@@ -232,11 +235,15 @@ def _connect_one(
     connection = endpoint.connect(remote, credentials)
     try:
         connection.owns_endpoint = True
+        connection.remotes = remotes
         connection.on_presented = lambda c, presented: judge(c, presented, trust, where)
         if not connection.wait_connected(deadline):
             raise ConnectTimeout(f"{where} did not answer in time")
         if connection.closed:
             raise _failure(connection, where)
+        if config.migrate:
+            endpoint.watch = follow(endpoint, remote)
+            connection.on_silent = on_silence
     except BaseException:
         # Whoever is there should not have to wait for us until its own timeout.
         connection.abort()

@@ -37,9 +37,11 @@ cdef class Connection:
     cdef public object on_connected
     cdef public object on_messages
     cdef public object on_presented
+    cdef public object on_silent
     cdef public object on_stream
     cdef public object on_untaken
     cdef public bint owns_endpoint
+    cdef public tuple remotes
     cdef public object timer
     cdef object __weakref__
 

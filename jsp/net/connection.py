@@ -37,7 +37,7 @@ from jsp.errors import (
     Timeout,
     WrongHub,
 )
-from jsp.net import coded, pings
+from jsp.net import coded, moving, pings
 from jsp.net.outcome import closed_error
 from jsp.net.receipt import Receipt
 from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, snapshot
@@ -61,8 +61,8 @@ class Connection:
     __slots__ = (
         "_asked", "_closing", "_coding", "_core", "_endpoint", "_forgotten", "_hub", "_incoming", "_may_code",
         "_message_arrived", "_moved", "_pings", "_refusal", "_room", "_stream_arrived", "_streams", "_thread",
-        "armed_for", "on_closed", "on_connected", "on_messages", "on_presented", "on_stream", "on_untaken",
-        "owns_endpoint", "timer", "__weakref__",
+        "armed_for", "on_closed", "on_connected", "on_messages", "on_presented", "on_silent", "on_stream",
+        "on_untaken", "owns_endpoint", "remotes", "timer", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, core: ConnectionCore, endpoint: Endpoint) -> None:
@@ -74,8 +74,11 @@ class Connection:
         self.on_stream: Callable[[Connection, Stream], None] | None = None
         self.on_messages: Callable[[Connection], None] | None = None
         self.on_untaken: Callable[[Connection], None] | None = None
+        self.on_silent: Callable[[Connection], None] | None = None
         self.on_closed: Callable[[Connection], None] | None = None
         self.owns_endpoint = False
+        # Where the peer may be reached, too.
+        self.remotes: tuple[tuple[Any, ...], ...] = ()
         self._endpoint = endpoint
         self._hub = endpoint.hub
         self._thread = here.thread()
@@ -134,12 +137,12 @@ class Connection:
     @property
     def remote_address(self) -> tuple[Any, ...]:
         """Where the peer is now (it may move)."""
-        return self.core.paths[0].remote
+        return self.core.path.remote
 
     @property
     def local_address(self) -> tuple[Any, ...]:
         """Where we are."""
-        return self.core.paths[0].local or self._endpoint.socket.source_for(self.remote_address)
+        return self.core.path.local or self._endpoint.socket.source_for(self.remote_address)
 
     @property
     def closed(self) -> bool:
@@ -163,6 +166,10 @@ class Connection:
     def explain(self) -> str:
         """One paragraph: what limits this connection now, and which path it uses."""
         return explain(self.core)
+
+    add_path = moving.add_path
+    migrate = moving.migrate
+    remove_path = moving.remove_path
 
     # --- streams -------------------------------------------------------------------------------------------
 

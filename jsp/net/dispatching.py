@@ -14,6 +14,10 @@ from jsp.engine.events import (
     MessageSettled,
     MessagesReadable,
     MessagesWritable,
+    PathChanged,
+    PathGone,
+    PathSilent,
+    PathsAvailable,
     PeerPresented,
     PingAnswered,
     StreamOpened,
@@ -55,6 +59,11 @@ def _dispatch_rare(shell: Connection, event: Event) -> None:
         shell._endpoint.wake(shell._room)
     elif isinstance(event, MessageSettled):
         shell._endpoint.wake(event.watcher)
+    elif isinstance(event, (PathChanged, PathGone, PathsAvailable)):
+        _on_path(shell)
+    elif isinstance(event, PathSilent):
+        if shell.on_silent is not None:
+            shell.on_silent(shell)
     elif isinstance(event, PingAnswered):
         pings.on_answered(shell._hub, shell._pings, event.token, event.rtt)
     elif isinstance(event, PeerPresented):
@@ -68,6 +77,13 @@ def _dispatch_rare(shell: Connection, event: Event) -> None:
         shell._endpoint.wake(shell._moved)
     elif isinstance(event, Closed):
         _on_closed(shell)
+
+
+def _on_path(shell: Connection) -> None:
+    """Paths came or went: whoever opens one looks again, and sockets that no path uses any more are closed."""
+    if shell.owns_endpoint:
+        shell._endpoint.keep_sockets({path.local for path in shell._core.paths.values()})
+    shell._endpoint.wake(shell._moved)
 
 
 def _on_stream_opened(shell: Connection, stream_id: int) -> None:

@@ -20,6 +20,7 @@ cdef long long _WOKEN_MAX
 cdef class Endpoint:
     cdef dict _dirty
     cdef readonly long long _mistakes
+    cdef dict _others
     cdef public object _reader
     cdef readonly object _resting
     cdef dict _shells
@@ -34,8 +35,12 @@ cdef class Endpoint:
     cdef public EndpointCore core
     cdef public object hub
     cdef public UdpSocket socket
+    cdef public object watch
     cdef object __weakref__
 
+    cpdef add_socket(self, UdpSocket socket)
+    cpdef keep_sockets(self, used)
+    cpdef UdpSocket _socket_of(self, Transmit transmit)
     cpdef list connections(self)
     cpdef changed(self, ConnectionCore core)
     cpdef wake(self, Signal signal)
@@ -44,9 +49,9 @@ cdef class Endpoint:
     cpdef bint spin(self, Signal signal, double seconds) except? -1
     cpdef _schedule(self)
     cpdef _turn(self)
-    cpdef _on_readable(self)
+    cpdef _on_readable(self, UdpSocket socket=*)
     @cython.locals(received=Received, more=cython.bint)
-    cpdef _receive(self)
+    cpdef _receive(self, UdpSocket socket)
     cpdef _take(self, Received received)
     @cython.locals(core=EndpointCore, touched=list, connection=ConnectionCore, shell=Connection, reply=Transmit)
     cpdef _take_batch(self, Received received)
@@ -64,5 +69,6 @@ cdef class Endpoint:
     cpdef flush(self, ConnectionCore core)
     cpdef _wait_writable(self, Transmit transmit)
     cpdef _on_writable(self)
+    cpdef _stop_writer(self)
     cpdef close(self)
     cpdef leave_to_parent(self)

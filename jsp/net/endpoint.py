@@ -13,6 +13,7 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from gevent import get_hub
 from gevent.hub import Hub
@@ -75,6 +76,8 @@ os.register_at_fork(after_in_child=_close_in_child)
 class Endpoint:
     """One UDP socket and its connections, on the hub of the thread that made it.
 
+    A client's may have further sockets, one for each path that it opened from another address (`add_socket`).
+
     Attributes:
         core: the engine's side.
         socket: the socket.
@@ -84,8 +87,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_dirty", "_mistakes", "_reader", "_resting", "_shells", "_slots", "_turn_due", "_turned", "_unsent", "_woken",
-        "_writer", "accept", "closed", "core", "hub", "socket", "__weakref__",
+        "_dirty", "_mistakes", "_others", "_reader", "_resting", "_shells", "_slots", "_turn_due", "_turned", "_unsent",
+        "_woken", "_writer", "accept", "closed", "core", "hub", "socket", "watch", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +100,8 @@ class Endpoint:
         self.core = EndpointCore(config, clock.entropy, credentials, reset_secret, train, destinations)
         self.closed = False
         self.accept: Callable[[Connection], None] | None = None
+        # What sees networks come and go.
+        self.watch: Any = None
         self._shells: dict[ConnectionCore, Connection] = {}
         self._dirty: dict[ConnectionCore, None] = {}
         # Whether `_turn` will run: it is scheduled, or the end of the batch being taken.
@@ -110,8 +115,32 @@ class Endpoint:
         self._resting = Resting(loop)
         self._reader = loop.io(socket.fileno(), 1)
         self._reader.start(self._on_readable)
-        self._writer = loop.io(socket.fileno(), 2)
+        self._writer: Any = None
+        # Further sockets, and what watches them, by the address that paths have as theirs.
+        self._others: dict[Address, tuple[UdpSocket, Any]] = {}
         _all.add(self)
+
+    # --- further sockets -----------------------------------------------------------------------------------
+
+    def add_socket(self, socket: UdpSocket) -> None:
+        """Serve `socket`, too: what leaves from its address leaves by it."""
+        reader = self.hub.loop.io(socket.fileno(), 1)
+        reader.start(self._on_readable, socket)
+        self._others[socket.address] = (socket, reader)
+
+    def keep_sockets(self, used: set[Address | None]) -> None:
+        """Close the further sockets whose address is not among `used`."""
+        for address in [address for address in self._others if address not in used]:
+            socket, reader = self._others.pop(address)
+            reader.stop()
+            reader.close()
+            socket.close()
+
+    def _socket_of(self, transmit: Transmit) -> UdpSocket:
+        if transmit.local is None or not self._others:
+            return self.socket
+        other = self._others.get(transmit.local)
+        return self.socket if other is None else other[0]
 
     # --- connections ---------------------------------------------------------------------------------------
 
@@ -187,23 +216,25 @@ class Endpoint:
 
     # --- in ------------------------------------------------------------------------------------------------
 
-    def _on_readable(self) -> None:
+    def _on_readable(self, socket: UdpSocket | None = None) -> None:
         self._turn_due = True
         try:
-            self._receive()
+            self._receive(self.socket if socket is None else socket)
         finally:
             self._turn()
 
-    def _receive(self) -> None:
+    def _receive(self, socket: UdpSocket) -> None:
         """Take what has come, up to `_BATCHES` batches.
 
         After a pause a short one is seldom the first of several, and to be told so costs a system call.
         """
         more = clock.now() - self._turned < _BUSY_S
         for _ in range(_BATCHES):
-            received = self.socket.receive(self._slots)
+            received = socket.receive(self._slots)
             if received is None:
                 break
+            if socket is not self.socket:
+                received.local = socket.address
             more = more or received.size >= _SHORT
             self._take(received)
             if self.closed or not more:
@@ -305,7 +336,7 @@ class Endpoint:
     def _give_up(self, core: ConnectionCore) -> None:
         """A mistake of ours in one connection must not cost the others their turn."""
         core.wake()
-        log.exception("internal error; the connection to %s is closed", core.paths[0].remote)
+        log.exception("internal error; the connection to %s is closed", core.path.remote)
         if not core.is_closed():
             core.close_now(clock.now(), Code.INTERNAL, "")
             self.changed(core)
@@ -329,7 +360,7 @@ class Endpoint:
                     break
                 core.handle_timeout(now)
                 continue
-            if not self.socket.send(transmit):
+            if not self._socket_of(transmit).send(transmit):
                 self._wait_writable(transmit)
             now = clock.now()
         if now - core.keys.noted > _NOTED_EVERY_S:
@@ -352,26 +383,35 @@ class Endpoint:
     def _wait_writable(self, transmit: Transmit) -> None:
         # The buffer is shared, so what could not leave is kept as a copy.
         self._unsent = Transmit(transmit.remote, bytes(transmit.data), transmit.segment_size, transmit.local)
+        self._writer = self.hub.loop.io(self._socket_of(transmit).fileno(), 2)
         self._writer.start(self._on_writable)
 
     def _on_writable(self) -> None:
         unsent = self._unsent
-        if unsent is not None and not self.socket.send(unsent):
+        if unsent is not None and not self._socket_of(unsent).send(unsent):
             return
         self._unsent = None
-        self._writer.stop()
+        self._stop_writer()
         self._flush()
+
+    def _stop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.stop()
+            writer.close()
 
     def close(self) -> None:
         """Close the socket; connections that are still open are over without a word to their peers."""
         if self.closed:
             return
         self.closed = True
+        if self.watch is not None:
+            self.watch.stop()
         self._resting.stop()
         self._reader.stop()
         self._reader.close()
-        self._writer.stop()
-        self._writer.close()
+        self._stop_writer()
+        self.keep_sockets(set())
         self.socket.close()
         for shell in self.connections():
             shell.on_forgotten()
@@ -383,5 +423,9 @@ class Endpoint:
         self.closed = True
         self._resting.stop()
         self._reader.stop()
-        self._writer.stop()
+        if self._writer is not None:
+            self._writer.stop()
+        for socket, reader in self._others.values():
+            reader.stop()
+            socket.close()
         self.socket.close()

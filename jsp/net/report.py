@@ -14,20 +14,24 @@ class PathInfo:
     """A way to the peer.
 
     Attributes:
+        id: what `remove_path` takes; 0: the first one.
         local, remote: addresses as the socket module writes them.
-        state: "validated" or "validating".
+        state: "validated", "validating", or "closing" when it was abandoned.
         rtt: smoothed round trip, seconds.
         mtu: largest datagram sent, bytes.
         cwnd: congestion window, bytes.
+        backup: whether it is only used when no other one answers.
         kind: "udp".
     """
 
+    id: int
     local: tuple[Any, ...]
     remote: tuple[Any, ...]
     state: str
     rtt: float
     mtu: int
     cwnd: int
+    backup: bool = False
     kind: str = "udp"
 
 
@@ -65,26 +69,29 @@ class ConnectionStats:
     streams_open: int
 
 
-def _info(path: Path, local: tuple[Any, ...]) -> PathInfo:
+def path_info(path: Path, local: tuple[Any, ...]) -> PathInfo:
+    """`path` as it is now; `local`: where the endpoint is, for a path that does not say it."""
     return PathInfo(
+        id=path.id,
         local=path.local or local,
         remote=path.remote,
-        state="validated" if path.validated else "validating",
+        state="closing" if path.closing else "validated" if path.validated else "validating",
         rtt=path.recovery.rtt.smoothed,
         mtu=path.mtu,
         cwnd=path.recovery.controller.window,
+        backup=path.backup or path.peer_backup,
     )
 
 
 def path_infos(core: ConnectionCore, local: tuple[Any, ...]) -> list[PathInfo]:
     """The live paths of `core`."""
-    return [_info(path, local) for path in core.paths.values()]
+    return [path_info(path, local) for path in core.paths.values()]
 
 
 def snapshot(core: ConnectionCore) -> ConnectionStats:
     """All numbers of `core` as they are now."""
     c = core.counters
-    path = core.paths[0]
+    path = core.path
     recovery = path.recovery
     repair, taken = core.send_messages.repair, core.recv_messages.repair
     return ConnectionStats(
@@ -116,7 +123,7 @@ def snapshot(core: ConnectionCore) -> ConnectionStats:
 
 def explain(core: ConnectionCore) -> str:
     """One paragraph: which path, and what limits the connection now."""
-    path = core.paths[0]
+    path = core.path
     recovery = path.recovery
     where = f"{path.remote[0]}:{path.remote[1]}"
     state = core.lifecycle.state.name.lower()

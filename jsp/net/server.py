@@ -25,6 +25,7 @@ from jsp.net.endpoint import Endpoint
 from jsp.net.handler import Handler, HandlerRunner
 from jsp.net.interrupts import orderly_interrupts
 from jsp.net.judging import judge
+from jsp.net.roaming import follow
 from jsp.net.spawning import Spawner
 from jsp.net.steering import bind_all
 from jsp.net.stream import Stream
@@ -35,6 +36,9 @@ from jsp.net.workers import Berth, Crew, check_loop, check_workers, share_of
 from jsp.wire.address import Address
 
 log = logging.getLogger("jsp")
+
+# Where a server looks for its own outward address, on systems that do not tell of changes: nobody is there (RFC 5737).
+_ANYWHERE = ("192.0.2.1", 9)
 
 Handle = type[Handler] | Callable[[Connection], Any]
 Listener = tuple[str, int | str] | int | str | stdlib_socket.socket | gevent_socket.socket
@@ -181,6 +185,8 @@ class Server:
         endpoint.core.full = self._spawner.full
         self._endpoint = endpoint
         self.address = socket.address
+        if self.config.migrate:
+            endpoint.watch = follow(endpoint, _ANYWHERE)
         return endpoint
 
     def _work(self, berth: Berth) -> None:

@@ -290,10 +290,10 @@ def socket_address(family: int, remote: Endpoint) -> bytes:
 @lru_cache(256)
 def _outward_host_at(family: int, remote: Endpoint, second: int) -> str:
     """Asked for by every connection that begins, and four system calls."""
-    return _outward_host(family, remote)
+    return outward_host(family, remote)
 
 
-def _outward_host(family: int, remote: Endpoint) -> str:
+def outward_host(family: int, remote: Endpoint) -> str:
     probe = new_socket(family, stdlib_socket.SOCK_DGRAM)
     try:
         # Connecting a UDP socket sends nothing; it only picks the route.
@@ -310,7 +310,7 @@ def reachable_host(bound: str) -> str:
     if bound not in ("0.0.0.0", "::"):
         return bound
     # 192.0.2.0/24 is for documentation: any address beyond the local networks would do.
-    return _outward_host(AF_INET, ("192.0.2.1", 9))
+    return outward_host(AF_INET, ("192.0.2.1", 9))
 
 
 def check_port(port: int | str) -> int:

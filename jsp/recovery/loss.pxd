@@ -82,4 +82,6 @@ cdef class LossDetector:
     cpdef on_timeout(self, double now)
     @cython.locals(left=cython.longlong, run=SentRun)
     cpdef _offer_again(self, PacketSpace space)
+    cpdef offer_all(self)
+    cpdef give_up(self)
     cpdef discard(self, PacketSpace space)

@@ -354,6 +354,21 @@ class LossDetector:
             if left <= 0:
                 return
 
+    def offer_all(self) -> None:
+        """Nothing answers here, and something does elsewhere: all that is under way is offered again there."""
+        for space in self.spaces:
+            for run in list(space.sent.runs):
+                run.tell_lost()
+
+    def give_up(self) -> None:
+        """The path is abandoned, and what is under way on it with it."""
+        self.offer_all()
+        for space in self.spaces:
+            space.sent.runs.clear()
+            space.in_flight = space.probes = 0
+            space.loss_time = NEVER
+        self.in_flight = 0
+
     def discard(self, space: PacketSpace) -> None:
         """The keys of `space` are gone; so is what was in flight under them (RFC 9002 section 6.4)."""
         if space in self.spaces:

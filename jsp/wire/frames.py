@@ -103,10 +103,12 @@ _RANGES_MAX = ACK_RANGES_MAX
 _DELAY_UNIT = ACK_DELAY_UNIT
 
 # A STREAM frame's offset of four bytes: its low 30 bits. What a sender may have between the first byte not
-# acknowledged and the last one sent, and how far behind what has come an offset may lie: by that, and by what the
-# packets of a replay window hold, 2 x 4,096 datagrams of 65,507 bytes, just under 2^29.
+# acknowledged and the last one sent, and how far behind what has come an offset may lie: by that, by what the
+# packets of a replay window hold, 2 x 4,096 datagrams of 65,507 bytes, just under 2^29, and by what may have come over
+# other paths while such offsets are still taken.
 CUT_BEHIND = 3 << 28
-_CUT_SPAN = 1 << 28
+CUT_ELSEWHERE = 1 << 27
+_CUT_SPAN = 1 << 27
 _CUT_BEHIND = CUT_BEHIND
 _CUT_MASK = (1 << 30) - 1
 

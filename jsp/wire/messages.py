@@ -71,5 +71,7 @@ class TransportParams:
     "What this side decompresses (spec section 8.7); empty: nothing."
     min_ack_delay_us: int = 0
     "The shortest delay of ACKs that may be asked for, microseconds; 0: this side does not take ACK_FREQUENCY."
+    max_paths: int = 1
+    "How many paths this side keeps at a time."
     repair_window: int = 0
     "How many messages a repair may be made of (spec section 8.8); 0: it takes none."

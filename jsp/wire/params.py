@@ -34,6 +34,7 @@ _LAYOUT = {
     "reset_token": (0x12, 0),
     "compression": (0x8001, 0),
     "min_ack_delay_us": (0x8003, 4),
+    "max_paths": (0x8004, 1),
     "repair_window": (0x8010, 1),
 }
 _DEFAULTS = {f.name: f.default for f in fields(TransportParams)}
@@ -71,6 +72,8 @@ def parse_params(data: bytes) -> TransportParams:
         raise BadPacket("parameter cid_limit or max_ack_delay_ms out of range")
     if params.min_ack_delay_us > 1000 * params.max_ack_delay_ms:
         raise BadPacket("parameter min_ack_delay above max_ack_delay")
+    if not params.max_paths:
+        raise BadPacket("parameter max_paths out of range")
     if max(params.max_streams_bidi, params.max_streams_uni) > _STREAMS_MAX:
         raise BadPacket("parameter max_streams out of range")
     if params.reset_token and len(params.reset_token) != 16:

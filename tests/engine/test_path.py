@@ -85,7 +85,7 @@ def test_challenge_from_anywhere_is_answered_with_three_times_its_size_at_most()
     client, server, c, s = connected(world, LinkSpec(delay=0.02))
     world.run_for(0.5)
     sent: list[tuple[int, tuple[str, int]]] = []
-    server._send = lambda data, remote: sent.append((len(data), remote))  # type: ignore[method-assign]
+    server._send = lambda data, remote, local=None: sent.append((len(data), remote))  # type: ignore[method-assign]
     small = seal(c, frames((f.PATH_CHALLENGE,), b"question"))
     server.receive(small, VICTIM)
     server.receive(seal(c, frames((f.PATH_CHALLENGE,), b"question").ljust(1100, b"\x00")), VICTIM)

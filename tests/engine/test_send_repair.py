@@ -169,7 +169,7 @@ def test_it_goes_on_after_hibernation(monkeypatch: pytest.MonkeyPatch) -> None:
     for end in (run.c, run.s):
         assert hibernation.hibernate(end)
         end.wake()
-    assert run.c.send_messages.repair._path is run.c.paths[0]
+    assert run.c.send_messages.repair.path is run.c.paths[0]
     run.sent.clear()
     run.got.clear()
     second = run.run()

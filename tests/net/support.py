@@ -31,10 +31,10 @@ class Echo(jsp.Handler):
 
 
 @contextmanager
-def serving(handle: Any = Echo, **options: Any) -> Iterator[jsp.Server]:
+def serving(handle: Any = Echo, host: str = "127.0.0.1", **options: Any) -> Iterator[jsp.Server]:
     """A started server on a free port."""
     options.setdefault("identity", IDENTITY)
-    server = jsp.Server(LOOPBACK, handle, **options)
+    server = jsp.Server((host, 0), handle, **options)
     server.start()
     try:
         yield server

@@ -91,7 +91,9 @@ class Node:
         self.received: list[tuple[ConnectionCore, Event]] = []
         self.handler: Callable[[ConnectionCore, Event], None] | None = None
         self.accept: Callable[[PeerPresented], bool] = lambda presented: True
+        # Links by where they lead, and by the further addresses of this host from which they lead anywhere.
         self.links: dict[Address, Link] = {}
+        self.homes: dict[Address, Link] = {}
         self.default_link: Link | None = None
         rng = random.Random(world.random.getrandbits(64))
         self.core = EndpointCore(config or Config(), rng.randbytes, credentials)
@@ -113,26 +115,39 @@ class Node:
         self.alias = alias
         self.world.nodes[alias] = self
 
-    def _send(self, data: bytes, remote: Address) -> None:
-        link = self.links.get(remote) or self.default_link
-        assert link is not None
-        source = self.alias
+    def add_home(self, address: Address, link: Link) -> None:
+        """Another address, on another network: what leaves from there takes `link`."""
+        self.homes[address] = link
+        self.world.nodes[address] = self
+
+    def drop_home(self, address: Address) -> None:
+        """It is gone: nothing leaves from there any more, and nothing arrives."""
+        del self.homes[address]
+        self.world.nodes.pop(address, None)
+
+    def _send(self, data: bytes, remote: Address, local: Address | None = None) -> None:
+        link = self.homes.get(local) if local else self.links.get(remote) or self.default_link
+        if link is None:
+            return  # from an address that is gone
+        source = local or self.alias
         seen = link.mark(self.world.now, self._ecn)
 
         def arrive(payload: bytes) -> None:
             node = self.world.nodes.get(remote)
             if node is not None:
-                node.receive(payload, source, ecn=seen)
+                node.receive(payload, source, ecn=seen, local=remote if remote in node.homes else None)
 
         if seen >= 0:
             link.send(self.world.now, data, arrive)
 
-    def receive(self, data: bytes, source: Address, segment: int = 0, ecn: int = 0) -> None:
+    def receive(
+        self, data: bytes, source: Address, segment: int = 0, ecn: int = 0, local: Address | None = None
+    ) -> None:
         """A datagram arrives, or a batch of them that are `segment` bytes long (the last one maybe shorter)."""
         if not data:
             return
         self._slots.data[: len(data)] = data
-        received = Received(len(data), segment or len(data), source, None, ecn)
+        received = Received(len(data), segment or len(data), source, local, ecn)
         now = self.world.now
         touched = self.core.handle_datagram(now, 1e9 + now, self._slots, received)
         while self.core.accepted:
@@ -197,7 +212,7 @@ class Node:
             assert len(data) <= 65_507
             self._ecn = transmit.ecn
             for i in range(0, len(data), transmit.segment_size):
-                self._send(data[i : i + transmit.segment_size], transmit.remote)
+                self._send(data[i : i + transmit.segment_size], transmit.remote, transmit.local)
             self._ecn = 0
         assert connection.poll_transmit(now) is None, "sends in its sleep"
         return sent

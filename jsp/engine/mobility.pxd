@@ -1,0 +1,17 @@
+# C types of mobility.py.
+cdef class Mobility:
+    cdef object _ahead
+    cdef readonly object _offer
+    cdef readonly object _offered
+    cdef long long _ours
+    cdef list _owed
+    cdef long long _sequence
+    cdef object _shelved
+    cdef long long _theirs
+    cdef public bint due
+    cdef public long long limit
+    cdef public bint wanted
+
+    cpdef bint write_frames(self, train) except? -1
+    cpdef on_acked(self, long long kind, what)
+    cpdef on_lost(self, long long kind, what)
