@@ -157,6 +157,7 @@ def test_every_field_of_config_reaches_a_connection() -> None:
         stream.compress = True
         stream.sendall(b"to and fro")
         assert stream.recv(100) == b"to and fro"
+        conn.add_path("127.0.0.2")
         conn.send(b"a message", mode=jsp.BEST_EFFORT)
     # The one that is left out is for `Config` itself, which refuses what it forbids.
     assert {field.name for field in fields(jsp.Config)} - Watched.asked == {"require_pq"}

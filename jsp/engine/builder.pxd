@@ -15,6 +15,23 @@ cdef long long _PHASE
 cdef long long _TRAIN_MAX
 
 
+cdef class Twin:
+    cdef object _a
+    cdef bint _acked
+    cdef object _b
+    cdef object _owner
+    cdef public long long left
+
+
+cdef class Kept:
+    cdef public long long count
+    cdef public bytes data
+    cdef public long long header_size
+    cdef public long long number_size
+    cdef public list runs
+    cdef public long long segment
+
+
 cdef class Train(Writer):
     cdef long long _a
     cdef long long _b
@@ -45,6 +62,8 @@ cdef class Train(Writer):
     cdef public list runs
     cdef public PacketBuffer slots
     cdef public double time
+    cdef public long long twice_from
+    cdef public long long twice_to
 
     @cython.locals(most=cython.longlong)
     cpdef begin(
@@ -75,5 +94,8 @@ cdef class Train(Writer):
     cpdef _drop_length(self)
     @cython.locals(stop=cython.longlong)
     cpdef pad_to(self, long long size)
+    cpdef mark_twice(self)
+    cpdef finish(self)
+    cpdef long long protect(self, SealKeys keys, long long path_id) except? -1
     cpdef long long seal(self, SealKeys keys, long long path_id) except? -1
     cpdef long long segment_size(self) except? -1

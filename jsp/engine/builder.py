@@ -29,6 +29,49 @@ _TRAIN_MAX = 65_000  # GSO takes less than 64 KiB in one call
 _PACKETS_MAX = min(64, BATCH_MAX)  # UDP_MAX_SEGMENTS of older kernels
 
 
+class Twin:
+    """A frame that went by several paths: its owner hears once that it arrived, and that it did not when all are lost."""
+
+    __slots__ = ("_a", "_acked", "_b", "_owner", "left")
+
+    def __init__(self, token: Token) -> None:
+        self._owner, self._a, self._b = token
+        self._acked = False
+        self.left = 1
+
+    def on_acked(self, a: Any, b: Any) -> None:
+        if not self._acked:
+            self._acked = True
+            self._owner.on_acked(self._a, self._b)
+
+    def on_lost(self, a: Any, b: Any) -> None:
+        self.left -= 1
+        if not self.left and not self._acked:
+            self._owner.on_lost(self._a, self._b)
+
+
+class Kept:
+    """Packets of a train before they were sealed, to go by another path as well.
+
+    Attributes:
+        data: their bytes, `segment` apart.
+        count, header_size, number_size: of the packets.
+        runs: what the ledger keeps of them, numbered from 0.
+    """
+
+    __slots__ = ("count", "data", "header_size", "number_size", "runs", "segment")
+
+    def __init__(
+        self, data: bytes, count: int, segment: int, header_size: int, number_size: int, runs: list[SentRun]
+    ) -> None:
+        self.data = data
+        self.count = count
+        self.segment = segment
+        self.header_size = header_size
+        self.number_size = number_size
+        self.runs = runs
+
+
 class Train(Writer):
     """Writes packets into its own buffer.
 
@@ -38,6 +81,7 @@ class Train(Writer):
         runs: ledger records of the finished packets that ask for an acknowledgement.
         capacity: bytes of frames an empty packet of the path's full size holds.
         message: the last one of which the open packet has a frame; None: none yet.
+        twice_from, twice_to: the first and the last packet that shall go by other paths, too; -1: none.
         alone: whether its connection has had one path only, so that frames may leave out more (spec section 9.3).
         time: when it leaves.
     """
@@ -46,6 +90,7 @@ class Train(Writer):
         "_a", "_b", "_cid", "_eliciting", "_first", "_first_number", "_header_size", "_kind_at", "_length_at",
         "_length_bit", "_limit", "_number", "_number_size", "_open", "_owner", "_run", "_run_owner", "_run_start",
         "_run_stop", "_segment", "_start", "_tokens", "alone", "capacity", "count", "message", "runs", "slots", "time",
+        "twice_from", "twice_to",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -54,6 +99,7 @@ class Train(Writer):
         self.runs: list[SentRun] = []
         self.count = 0
         self.alone = True
+        self.twice_from = self.twice_to = -1
         self.capacity = 0
         self._tokens: list[Token] = []
         # The packet's only token while that is a range: kept apart, for nearly all packets are like that.
@@ -98,6 +144,7 @@ class Train(Writer):
         self.time = now
         self.capacity = datagram - self._header_size - _TAG
         self.count = 0
+        self.twice_from = self.twice_to = -1
         self.runs.clear()
         self._tokens = []
         self._run = self._run_owner = None
@@ -268,18 +315,77 @@ class Train(Writer):
             self.buffer[self.pos : stop] = bytes(stop - self.pos)
             self.pos = stop
 
-    def seal(self, keys: SealKeys, path_id: int) -> int:
-        """Finish the last packet and protect all. Returns the train's size, 0 when it is empty."""
+    def mark_twice(self) -> None:
+        """The packet under construction shall go by other paths, too."""
+        if self.twice_from < 0:
+            self.twice_from = self.count
+        self.twice_to = self.count
+
+    def finish(self) -> None:
+        """Finish the last packet."""
         self._drop_length()
         self._finish()
         self._end_run()
         self.message = None
+
+    def keep(self, first: int, last: int) -> Kept:
+        """The finished packets from `first` to `last`, not sealed yet, for `repeat`."""
+        start = first * self._segment
+        stop = min((last + 1) * self._segment, self.pos)
+        runs = []
+        low, high = self._first_number + first, self._first_number + last + 1
+        for run in self.runs:
+            # Owners of single frames hear of them once.
+            run.tokens = [(Twin(token), None, None) for token in run.tokens]
+            copy = _copy(run, 0, run.time)
+            if copy.first < low:
+                copy.take(min(low - copy.first, copy.count))
+            if copy.first < high:
+                runs.append(_copy(copy.take(high - copy.first) if copy.first + copy.count > high else copy, -low, run.time))
+        data = bytes(self.buffer[start:stop])
+        return Kept(data, last + 1 - first, self._segment, self._header_size, self._number_size, runs)
+
+    def repeat(self, kept: Kept, keys: SealKeys, cid: bytes, number: int, now: float) -> bool:
+        """Be a train of the same packets for another path; False when its headers are of another size."""
+        self.begin(keys, cid, number, kept.number_size, kept.segment, len(kept.data), now)
+        if self._header_size != kept.header_size:
+            return False
+        self.buffer[: len(kept.data)] = kept.data
+        head = bytes((self._first,)) + cid
+        for i in range(kept.count):
+            at = i * kept.segment
+            self.buffer[at : at + len(head)] = head
+            self.buffer[at + len(head) : at + kept.header_size] = (number + i).to_bytes(8, "big")[-kept.number_size :]
+        self.pos = self.end = len(kept.data)
+        self.count = kept.count
+        self._open = False
+        for run in kept.runs:
+            for twin, _, _ in run.tokens:
+                twin.left += 1
+            self.runs.append(_copy(run, number, now))
+        return True
+
+    def protect(self, keys: SealKeys, path_id: int) -> int:
+        """Seal what is finished. Returns the train's size, 0 when it is empty."""
         if self.count:
             keys.seal_train(
                 self.slots, self.count, self._segment, self.pos, self._header_size, path_id, self._first_number
             )
         return self.pos
 
+    def seal(self, keys: SealKeys, path_id: int) -> int:
+        """Finish the last packet and protect all. Returns the train's size, 0 when it is empty."""
+        self.finish()
+        return self.protect(keys, path_id)
+
     def segment_size(self) -> int:
         """Size of all packets but the last."""
         return self._segment
+
+
+def _copy(run: SentRun, shift: int, now: float) -> SentRun:
+    """The same run, numbered `shift` higher and sent at `now`."""
+    copy = sent.make_run(run.first + shift, run.count, run.size, run.total, now, run.tokens)
+    if run.owner is not None:
+        copy.carry(run.owner, run.start, run.stop, run.step)
+    return copy

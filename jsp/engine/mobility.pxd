@@ -8,6 +8,7 @@ cdef class Mobility:
     cdef long long _sequence
     cdef object _shelved
     cdef long long _theirs
+    cdef public list copies
     cdef public bint due
     cdef public long long limit
     cdef public bint wanted

@@ -18,7 +18,7 @@ from jsp.wire.frames import push_new_cid
 from jsp.wire.path_frames import push_path_abandon, push_path_status
 
 if TYPE_CHECKING:
-    from jsp.engine.builder import Train
+    from jsp.engine.builder import Kept, Train
     from jsp.engine.connection import ConnectionCore
     from jsp.engine.traffic import Endpoint, Received
 
@@ -34,13 +34,18 @@ class Mobility:
     limit: how many paths there may be at a time.
     due: whether there are frames to send.
     wanted: whether the owner waits for ids, to open a path.
+    copies: packets that shall go by further paths (`redundancy`).
     """
 
-    __slots__ = ("_ahead", "_offer", "_offered", "_ours", "_owed", "_sequence", "_shelved", "_theirs", "due", "limit", "wanted")
+    __slots__ = (
+        "_ahead", "_offer", "_offered", "_ours", "_owed", "_sequence", "_shelved", "_theirs", "copies", "due", "limit",
+        "wanted",
+    )  # fmt: skip
 
     def __init__(self, server: bool, limit: int) -> None:
         self.limit = limit
         self.due = self.wanted = False
+        self.copies: list[tuple[Path, Kept]] = []
         self._ours, self._theirs = (1, 2) if server else (2, 1)
         # Our id, and its reset token, for the path that the peer may open next; the peer's for ours; and for its own,
         # when it comes by another path and first.
@@ -152,6 +157,7 @@ class Mobility:
     def _add(self, conn: ConnectionCore, path: Path) -> None:
         conn.paths[path.id] = path
         conn.alone = False
+        conn.recv_messages.several = True
         conn.refresh_reset_tokens()
 
     # --- being there ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ cdef class OutMessage:
     cdef public long long outcome
     cdef public SendMessages owner
     cdef public MessageQueue queue
+    cdef public bint redundant
     cdef public long long retransmits
     cdef public long long sent
     cdef public long long seq

@@ -40,6 +40,7 @@ class OutMessage:
         seq: its place among all messages of the connection; who replaces another one takes over its place.
         order: its place among the ordered ones, or -1.
         expires: when its time is up.
+        redundant: whether it goes by all paths at once.
         retransmits: how often any part of it is sent again; below 0: a newer one has replaced it.
         sent: bytes sent at least once.
         waiting: whether some of it was never sent, and its queue holds it for that.
@@ -49,7 +50,7 @@ class OutMessage:
     """
 
     __slots__ = (
-        "acked", "data", "expires", "id", "key", "kind", "order", "outcome", "owner", "queue", "retransmits", "sent",
+        "acked", "data", "expires", "id", "key", "kind", "order", "outcome", "owner", "queue", "redundant", "retransmits", "sent",
         "seq", "size", "state", "told", "waiting", "watcher",
     )  # fmt: skip
 
@@ -63,6 +64,7 @@ class OutMessage:
     outcome: int
     owner: SendMessages
     queue: MessageQueue
+    redundant: bool
     retransmits: int
     sent: int
     seq: int
@@ -109,6 +111,6 @@ def make_message(owner: SendMessages, data: bytes, kind: int, expires: float, re
     message.order = -1
     message.state = WAITING
     message.outcome = PENDING
-    message.waiting = False
+    message.waiting = message.redundant = False
     message.acked = message.key = message.watcher = None
     return message

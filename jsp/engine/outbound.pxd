@@ -39,11 +39,16 @@ cpdef bytes _seal_handshake(ConnectionCore conn, Path path, tuple built, double 
 @cython.locals(number=cython.longlong, header=bytes)
 cpdef bytes _seal_long(ConnectionCore conn, Path path, HandshakeLevel level, LongKeys keys, bytearray payload)
 @cython.locals(
-    limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong,
-    space=PacketSpace, recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
-    run=SentRun, mark=cython.longlong,
+    limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, space=PacketSpace,
+    recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
 )
 cpdef Transmit _train(ConnectionCore conn, Path path, double now, bint chosen)
+@cython.locals(train=Train, space=PacketSpace, recovery=LossDetector, run=SentRun, mark=cython.longlong)
+cpdef Transmit _sent(ConnectionCore conn, Path path, double now, long long number)
+@cython.locals(
+    recovery=LossDetector, space=PacketSpace, number=cython.longlong, needed=cython.longlong, keys=SealKeys,
+)
+cpdef Transmit repeat(ConnectionCore conn, Path path, kept, double now)
 cpdef _fill(ConnectionCore conn, Path path, Train train, double now, bint wants)
 @cython.locals(acks=AckTracker, low=cython.longlong, at=cython.longlong)
 cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now, bint wants)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jsp.wire.frames as frames
 import jsp.wire.packet as packet
 from jsp.crypto.protection import LongKeys
-from jsp.engine import ending, establish
+from jsp.engine import ending, establish, redundancy
 from jsp.engine.keying import HandshakeLevel
 from jsp.engine.path import Challenge, Path
 from jsp.engine.path_choice import choose
@@ -30,7 +30,7 @@ from jsp.wire.packet import (
 )
 
 if TYPE_CHECKING:
-    from jsp.engine.builder import Train
+    from jsp.engine.builder import Kept, Train
     from jsp.engine.connection import ConnectionCore
 
 _TYPES = {INITIAL: TYPE_INITIAL, HANDSHAKE: TYPE_HANDSHAKE}
@@ -78,6 +78,9 @@ def _over_paths(conn: ConnectionCore, now: float) -> Transmit | None:
             probe = _path_probe(conn, path, now)
             if probe is not None:
                 return probe
+    copy = redundancy.next_copy(conn, now)
+    if copy is not None:
+        return copy
     chosen = choose(conn)
     for path in usable:
         if path not in chosen:
@@ -233,9 +236,17 @@ def _train(conn: ConnectionCore, path: Path, now: float, chosen: bool) -> Transm
         _write_ack(conn, path, train, now, wants)
     if wants or space.probes:
         _fill(conn, path, train, now, wants)
-    size = train.seal(keys, path.id)
-    if not size:
+    train.finish()
+    if chosen and not conn.alone and train.count:
+        redundancy.keep(conn, path)
+    if not train.protect(keys, path.id):
         return None
+    return _sent(conn, path, now, number)
+
+
+def _sent(conn: ConnectionCore, path: Path, now: float, number: int) -> Transmit:
+    """The train is sealed: note what it has, from packet `number` on."""
+    train, space, recovery = conn.train, path.space, path.recovery
     space.next_number = number + train.count
     mark = recovery.ecn.mark()
     if mark:
@@ -249,7 +260,23 @@ def _train(conn: ConnectionCore, path: Path, now: float, chosen: bool) -> Transm
     conn.counters.packets_sent += train.count
     conn.streams.check_writers()
     conn.check_message_room()
-    return _finish(conn, path, train.slots.view[:size], train.count, train.segment_size(), mark)
+    return _finish(conn, path, train.slots.view[: train.pos], train.count, train.segment_size(), mark)
+
+
+def repeat(conn: ConnectionCore, path: Path, kept: Kept, now: float) -> Transmit | None:
+    """The packets `kept` by `path`, too; None when they cannot go there now."""
+    recovery, space = path.recovery, path.space
+    number = space.next_number
+    needed = packet.number_size(number, space.largest_acked)
+    if len(kept.data) > recovery.available() or kept.segment > path.mtu or needed > kept.number_size:
+        return None
+    keys = conn.keys.seal
+    assert keys is not None
+    conn.prepare_keys(path, now)
+    if not conn.train.repeat(kept, keys, path.remote_cids.current, number, now):
+        return None
+    conn.train.protect(keys, path.id)
+    return _sent(conn, path, now, number)
 
 
 def _fill(conn: ConnectionCore, path: Path, train: Train, now: float, wants: bool) -> None:

@@ -10,6 +10,7 @@ cdef long long _OVERHEAD
 cdef long long _BEST_EFFORT
 cdef long long _PARTIAL
 cdef long long _IDS_MAX
+cdef long long _SEEN_MAX
 
 
 cdef class InMessage:
@@ -41,12 +42,14 @@ cdef class RecvMessages:
     cdef readonly long long _partial_bytes
     cdef long long _partial_limit
     cdef long long _queue_limit
+    cdef RangeSet _seen
     cdef dict _waiting
     cdef ConnectionWindow _window
     cdef public long long dropped
     cdef public dict partial
     cdef public object ready
     cdef public object repair
+    cdef public bint several
     cdef public bint signalled
 
     cpdef _check_size(self, long long total)

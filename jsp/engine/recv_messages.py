@@ -31,6 +31,8 @@ _ORDERED = frames.MESSAGE_ORDERED
 _PARTIAL = frames.MESSAGE_PARTIAL
 _IDS_MAX = LIMITS.fragments
 _NOT_OPENED = -1
+# Best-effort ids that are remembered against copies.
+_SEEN_MAX = 4096
 
 
 class InMessage:
@@ -92,13 +94,14 @@ class RecvMessages:
         ready: whole messages to be read, with what each gives back to the window.
         repair: forward error correction, once a repair came.
         signalled: whether the owner was told of them.
+        several: whether there are several paths, by which messages may come twice.
         dropped: best-effort messages given up for want of room or time.
     """
 
     __slots__ = (
         "_abandoned", "_best_effort", "_best_effort_bytes", "_best_effort_order", "_delivered", "_max_message",
-        "_next_order", "_partial_bytes", "_partial_limit", "_queue_limit", "_waiting", "_window", "dropped", "partial",
-        "ready", "repair", "signalled",
+        "_next_order", "_partial_bytes", "_partial_limit", "_queue_limit", "_seen", "_waiting", "_window", "dropped",
+        "partial", "ready", "repair", "several", "signalled",
     )  # fmt: skip
 
     def __init__(self, config: Config, window: ConnectionWindow) -> None:
@@ -122,6 +125,9 @@ class RecvMessages:
         self.repair: RecvRepair | None = None
         self.signalled = False
         self.dropped = 0
+        # Best-effort messages that came lately, once there are several paths.
+        self.several = False
+        self._seen = RangeSet()
 
     # --- frames --------------------------------------------------------------------------------------------
 
@@ -253,6 +259,8 @@ class RecvMessages:
     # --- best effort ---------------------------------------------------------------------------------------
 
     def _on_best_effort(self, frame: MessageFrame, data: bytearray, total: int, now: float) -> None:
+        if self.several and self._is_copy(frame.id):
+            return
         if frame.total < 0:
             self._deliver_best_effort(frame, memory.piece(data, frame.start, frame.stop))
             return
@@ -301,7 +309,19 @@ class RecvMessages:
         self._window.keep(-len(partial.data))
         self.dropped += 1
 
+    def _is_copy(self, message_id: int) -> bool:
+        """Whether a best-effort message came before, by another path, or is too old to tell."""
+        seen = self._seen
+        return message_id in seen or (len(seen) > 0 and message_id < seen.stops[-1] - _SEEN_MAX)
+
+    def _note_seen(self, message_id: int) -> None:
+        seen = self._seen
+        seen.add(message_id, message_id + 1)
+        seen.drop_below(seen.stops[-1] - _SEEN_MAX)
+
     def _deliver_best_effort(self, frame: MessageFrame, content: bytes) -> None:
+        if self.several:
+            self._note_seen(frame.id)
         cost = len(content) + _OVERHEAD
         late = 0 <= frame.order <= self._best_effort_order
         # The first may be larger than the queue.

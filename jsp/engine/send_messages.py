@@ -435,6 +435,8 @@ class SendMessages:
             train.push_varint(total)
         train.push_length(size, kind_at, _LEN)
         train.message = message
+        if message.redundant:
+            train.mark_twice()
         memory.copy(train.buffer, train.pos, message.data, start, size)
         train.pos += size
         return start + size

@@ -46,7 +46,7 @@ cdef class Connection:
     cdef object __weakref__
 
     @cython.locals(core=ConnectionCore, message=OutMessage, now=cython.double)
-    cpdef send(self, data, mode=*, bint ordered=*, timeout=*, long long priority=*, key=*, bint compress=*)
+    cpdef send(self, data, mode=*, bint ordered=*, timeout=*, long long priority=*, key=*, bint compress=*, bint redundant=*)
     cpdef take_message(self)
     cpdef changed(self)
     cpdef resume(self, waiter)

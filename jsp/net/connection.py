@@ -212,6 +212,7 @@ class Connection:
         priority: int = DEFAULT_URGENCY,
         key: Hashable | None = None,
         compress: bool = False,
+        redundant: bool = False,
     ) -> Receipt:
         """Send a message: it arrives whole or not at all. Waits while the queue is full.
 
@@ -225,6 +226,7 @@ class Connection:
                 as the most urgent of those that wait.
             key: only the latest message of those with an equal key matters: it replaces an older one that still
                 waits, in its place, and one that is under way is not sent again. Never on the wire.
+            redundant: send it by all paths at once, when there are several (docs/mobility.md).
             compress: if both ends have a `Config.compression` (whose docstring says when not to) and it gets smaller.
 
         Returns a receipt, which tells what became of the message.
@@ -248,6 +250,7 @@ class Connection:
             self.wait_for(self._room, deadline, "the message queue stayed full")
             self._check_usable()
             message = core.send_message(now, content, mode, ordered, priority, key)
+        message.redundant = redundant
         self._endpoint.changed(core)
         return receipts.make_receipt(self, message)
 

@@ -248,7 +248,7 @@ def test_n52_n53_spoofed_address_gets_three_times_what_came_from_it_at_most(agai
     assert len(hello) == 2
     to_victim = from_victim = 0
 
-    def count(data: bytes, remote: tuple[str, int]) -> None:
+    def count(data: bytes, remote: tuple[str, int], local: object = None) -> None:
         nonlocal to_victim
         assert remote == VICTIM
         to_victim += len(data)

@@ -53,7 +53,7 @@ def test_n73_path_challenges_from_many_addresses_leave_nothing(ends: Pair) -> No
     answered: list[tuple[str, int]] = []
     original = server._send
 
-    def spy(data: bytes, remote: tuple[str, int]) -> None:
+    def spy(data: bytes, remote: tuple[str, int], local: tuple[str, int] | None = None) -> None:
         if remote[0].startswith("203."):
             answered.append(remote)
         original(data, remote)

@@ -155,7 +155,7 @@ def test_addresses_that_change_all_the_time_send_little_to_the_validated_one(ret
     challenges = 0
     original = server._send
 
-    def spy(data: bytes, remote: tuple[str, int]) -> None:
+    def spy(data: bytes, remote: tuple[str, int], local: tuple[str, int] | None = None) -> None:
         nonlocal challenges
         challenges += remote == CLIENT and len(data) == 1200
         original(data, remote)
