@@ -294,6 +294,7 @@ def _outward_host_at(family: int, remote: Endpoint, second: int) -> str:
 
 
 def outward_host(family: int, remote: Endpoint) -> str:
+    """The local address that datagrams to `remote` leave from now."""
     probe = new_socket(family, stdlib_socket.SOCK_DGRAM)
     try:
         # Connecting a UDP socket sends nothing; it only picks the route.
