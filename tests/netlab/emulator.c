@@ -1,6 +1,7 @@
 /* A link between two network namespaces, as a program: tests/netlab/emulator.py says how to drive it.
  *
  *   emulator link [seed=N] [log=FILE]        makes namespaces a and b, and the link; then obeys standard input
+ *     name=DEVICE a=NAMESPACE b=NAMESPACE    ... in these instead, where devices of that name get no addresses
  *   emulator enter NAMESPACE PROGRAM ...     becomes PROGRAM in that namespace
  *   emulator replay [seed=N] [NAME=VALUE ..] the same model in virtual time: reads "MICROSECONDS BYTES" lines
  *
@@ -70,37 +71,53 @@ static void obey(char *line, int64_t now) {
     fflush(stdout);
 }
 
-static int make_side(int number, int *device) { /* a namespace with a TUN device; returns its descriptor */
-    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+static void enter(const char *path) {
+    int namespace = open(path, O_RDONLY | O_CLOEXEC);
+    if (namespace < 0 || setns(namespace, CLONE_NEWNET)) die("%s cannot be entered", path);
+    close(namespace);
+}
+
+static void address(const char *device, int number) { /* gives 10.77.0.NUMBER and fd4d::NUMBER to it */
+    struct ifreq request = {0};
     struct in6_ifreq six = {.ifr6_prefixlen = 64};
     char text[32];
-    if (unshare(CLONE_NEWNET)) die("a network namespace cannot be made");
-    if ((*device = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)) < 0) die("/dev/net/tun");
     int control = socket(AF_INET, SOCK_DGRAM, 0), control6 = socket(AF_INET6, SOCK_DGRAM, 0);
-    strcpy(request.ifr_name, "link");
-    int failed = ioctl(*device, TUNSETIFF, &request);
-    request.ifr_qlen = DEVICE_QUEUE;
-    failed |= ioctl(control, SIOCSIFTXQLEN, &request);
-    struct sockaddr_in *address = (struct sockaddr_in *)&request.ifr_addr;
-    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a4d0000 + (uint32_t)number)};
-    failed |= ioctl(control, SIOCSIFADDR, &request);
-    address->sin_addr.s_addr = htonl(0xffffff00);
+    strcpy(request.ifr_name, device);
+    struct sockaddr_in *four = (struct sockaddr_in *)&request.ifr_addr;
+    *four = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a4d0000 + (uint32_t)number)};
+    int failed = ioctl(control, SIOCSIFADDR, &request);
+    four->sin_addr.s_addr = htonl(0xffffff00);
     failed |= ioctl(control, SIOCSIFNETMASK, &request);
-    request.ifr_flags = IFF_UP | IFF_RUNNING;
-    failed |= ioctl(control, SIOCSIFFLAGS, &request);
     failed |= ioctl(control, SIOCGIFINDEX, &request);
     six.ifr6_ifindex = request.ifr_ifindex;
     snprintf(text, sizeof text, "fd4d::%d", number);
     inet_pton(AF_INET6, text, &six.ifr6_addr);
     failed |= ioctl(control6, SIOCSIFADDR, &six);
-    strcpy(request.ifr_name, "lo");
-    request.ifr_flags = IFF_UP | IFF_RUNNING;
-    failed |= ioctl(control, SIOCSIFFLAGS, &request);
-    if (failed) die("the device of a namespace cannot be set up");
+    if (failed) die("%s gets no address", device);
     struct sockaddr_in6 ours = {.sin6_family = AF_INET6, .sin6_addr = six.ifr6_addr};
     for (int i = 0; i < 1000 && bind(control6, (struct sockaddr *)&ours, sizeof ours); i++)
         usleep(1000); /* the kernel takes an IPv6 address into use when it comes to it */
     close(control), close(control6);
+}
+
+/* A TUN device in the namespace `where`, or with addresses in a new one if that is NULL; the namespace's descriptor. */
+static int make_side(int number, int *device, const char *name, const char *where) {
+    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    if (where) enter(where);
+    else if (unshare(CLONE_NEWNET)) die("a network namespace cannot be made");
+    if ((*device = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)) < 0) die("/dev/net/tun");
+    int control = socket(AF_INET, SOCK_DGRAM, 0);
+    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    int failed = ioctl(*device, TUNSETIFF, &request);
+    request.ifr_qlen = DEVICE_QUEUE;
+    failed |= ioctl(control, SIOCSIFTXQLEN, &request);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    failed |= ioctl(control, SIOCSIFFLAGS, &request);
+    strcpy(request.ifr_name, "lo");
+    failed |= ioctl(control, SIOCSIFFLAGS, &request);
+    if (failed) die("the device of a namespace cannot be set up");
+    close(control);
+    if (!where) address(name, number);
     return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
@@ -124,14 +141,15 @@ static int read_side(struct direction *d) { /* what has come, a batch at most; w
 }
 
 static void deliver(struct direction *d, int64_t now) {
-    for (struct packet *p; (p = next_due(d, now)); free(p)) /* EINVAL: a header that was made wrong, so the packet is */
-        if (write(d->out, p->data, p->length) < 0 && errno != EINVAL) die("write");
+    for (struct packet *p; (p = next_due(d, now)); free(p))
+        /* EINVAL: a header that was made wrong, and so the packet; EIO: the device there is down. */
+        if (write(d->out, p->data, p->length) < 0 && errno != EINVAL && errno != EIO) die("write");
 }
 
-static void run_link(void) {
+static void run_link(const char *name, const char *const where[2]) {
     char line[4096];
     setvbuf(stdin, NULL, _IONBF, 0); /* or poll() would not tell of a second line */
-    int more = 0, a = make_side(1, &ab.in), b = make_side(2, &ba.in);
+    int more = 0, a = make_side(1, &ab.in, name, where[0]), b = make_side(2, &ba.in, name, where[1]);
     ab.out = ba.in, ba.out = ab.in;
     struct sched_param priority = {.sched_priority = PRIORITY};
     sched_setscheduler(0, SCHED_FIFO, &priority); /* where it may */
@@ -175,24 +193,24 @@ static void run_replay(void) {
     for (int64_t next; (next = next_event(&ab)) != NEVER;) show(next);
 }
 
-static void enter(char **words) {
-    int namespace = open(words[0], O_RDONLY | O_CLOEXEC);
-    if (namespace < 0 || setns(namespace, CLONE_NEWNET)) die("%s cannot be entered", words[0]);
-    execvp(words[1], words + 1);
-    die("%s", words[1]);
-}
-
 int main(int count, char **words) {
-    const char *what = count > 1 ? words[1] : "", *wrong;
+    const char *what = count > 1 ? words[1] : "", *name = "link", *where[2] = {NULL, NULL}, *wrong;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!strcmp(what, "enter") && count > 3) enter(words + 2);
+    if (!strcmp(what, "enter") && count > 3) {
+        enter(words[2]);
+        execvp(words[3], words + 3);
+        die("%s", words[3]);
+    }
     seed(1);
     for (int i = 2; i < count; i++) {
         if (!strncmp(words[i], "seed=", 5)) seed(strtoull(words[i] + 5, NULL, 10));
         else if (!strncmp(words[i], "log=", 4)) journal = fopen(words[i] + 4, "w");
+        else if (!strncmp(words[i], "name=", 5)) name = words[i] + 5;
+        else if (!strncmp(words[i], "a=", 2)) where[0] = words[i] + 2;
+        else if (!strncmp(words[i], "b=", 2)) where[1] = words[i] + 2;
         else if ((wrong = set(&ab, words[i], 0))) errno = 0, die("%s: %s", words[i], wrong);
     }
-    if (!strcmp(what, "link")) run_link();
+    if (!strcmp(what, "link")) run_link(name, where);
     else if (!strcmp(what, "replay")) run_replay();
     else die("link, enter or replay is expected");
     return 0;

@@ -41,6 +41,9 @@ class Direction:
         duplicate: share of packets that come twice.
         corrupt: share of UDP packets with one bit of the payload flipped, the checksum put right.
         blackhole: 1: nothing passes.
+        no_udp: 1: UDP does not pass, and nobody is told.
+        mtu: bytes of the largest IP packet that passes; nobody is told of the others; 0: no limit.
+        network: only what comes from 10.NETWORK.0.0/16 and fd4d:NETWORK::/32 passes; 0: anything.
         drop_first, drop_last: packets by their number, from 1, that are dropped.
         nat_host, nat_port: UDP from side a seems to come from another host and port, so much further. To be the same
             in both directions; what is sent to an older one is dropped.
@@ -65,6 +68,9 @@ class Direction:
     duplicate: float = 0
     corrupt: float = 0
     blackhole: float = 0
+    no_udp: float = 0
+    mtu: float = 0
+    network: float = 0
     drop_first: float = 0
     drop_last: float = 0
     nat_host: float = 0
@@ -118,13 +124,23 @@ def replay(packets: list[tuple[int, int]], direction: Direction, seed: int = 1) 
 class Emulator:
     """A running link.
 
+    Args:
+        seed: of all chance.
+        log: gets a line for each thing that happens to a packet.
+        name: of the devices at both ends.
+        between: paths of the namespaces a and b, where the devices get no addresses; None: new ones, where they do.
+
     Attributes:
         pid: of its process.
         namespaces: "a" and "b" -> an open descriptor of the network namespace there.
     """
 
-    def __init__(self, seed: int = 1, log: Path | None = None) -> None:
-        words = [program(), "link", f"seed={seed}", *([f"log={log}"] if log else [])]
+    def __init__(
+        self, seed: int = 1, log: Path | None = None, name: str = "link", between: tuple[str, str] | None = None
+    ) -> None:
+        words = [program(), "link", f"seed={seed}", f"name={name}", *([f"log={log}"] if log else [])]
+        if between is not None:
+            words += [f"a={between[0]}", f"b={between[1]}"]
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
         )
@@ -158,6 +174,12 @@ class Emulator:
     def set(self, side: str, *words: str) -> None:
         """Change parameters of a direction ("ab" or "ba"), each "name=value", while packets pass."""
         self._ask(" ".join(("set", side, *words)))
+
+    def set_both(self, **parameters: float) -> None:
+        """Change parameters of both directions."""
+        words = [f"{name}={value}" for name, value in parameters.items()]
+        self.set("ab", *words)
+        self.set("ba", *words)
 
     def stats(self) -> dict[str, dict[str, float]]:
         """Of "ab" and "ba": counts since the last `reset`, percentiles (ms) of time in the queue and of lateness."""

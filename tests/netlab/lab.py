@@ -43,25 +43,17 @@ def why_not() -> str | None:
     return None
 
 
-class Lab:
-    """Use it in a `with` block. `link` is the emulator; a direction that is not given passes everything at once."""
+class Hosts:
+    """Hosts that programs run on and that sockets are made on. Use it in a `with` block.
 
-    def __init__(
-        self,
-        ab: Direction | None = None,
-        ba: Direction | None = None,
-        *,
-        seed: int = 1,
-        log: Path | None = None,
-    ) -> None:
-        self.link = Emulator(seed, log)
+    Attributes:
+        namespaces: name of a host -> an open descriptor of its network namespace.
+    """
+
+    namespaces: dict[str, int]
+
+    def __init__(self) -> None:
         self._programs: list[subprocess.Popen[Any]] = []
-        try:
-            self.link.set("ab", *(ab or Direction()).words())
-            self.link.set("ba", *(ba or Direction()).words())
-        except BaseException:
-            self.link.close()
-            raise
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +66,7 @@ class Lab:
         """Sockets that this thread makes in the block are on `host`, and stay there."""
         home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _enter(self.link.namespaces[host])
+            _enter(self.namespaces[host])
             try:
                 yield
             finally:
@@ -82,11 +74,14 @@ class Lab:
         finally:
             os.close(home)
 
+    def path(self, host: str) -> str:
+        """Path of the host's namespace, for programs that this process starts."""
+        return f"/proc/{os.getpid()}/fd/{self.namespaces[host]}"
+
     def start(self, host: str, words: list[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a program on `host`, its standard input and output pipes. It is killed with the lab."""
-        path = f"/proc/{os.getpid()}/fd/{self.link.namespaces[host]}"
         running = subprocess.Popen(
-            [program(), "enter", path, *words],
+            [program(), "enter", self.path(host), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -95,14 +90,8 @@ class Lab:
         self._programs.append(running)
         return running
 
-    def set(self, **parameters: float) -> None:
-        """Change parameters of both directions."""
-        words = [f"{name}={value}" for name, value in parameters.items()]
-        self.link.set("ab", *words)
-        self.link.set("ba", *words)
-
     def close(self) -> None:
-        """End all programs and the link."""
+        """End all programs."""
         for running in self._programs:
             running.kill()
             running.wait()
@@ -110,4 +99,34 @@ class Lab:
                 assert pipe is not None
                 pipe.close()
         self._programs.clear()
+
+
+class Lab(Hosts):
+    """Two hosts. `link` is the emulator between them; a direction that is not given passes everything at once."""
+
+    def __init__(
+        self,
+        ab: Direction | None = None,
+        ba: Direction | None = None,
+        *,
+        seed: int = 1,
+        log: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.link = Emulator(seed, log)
+        self.namespaces = self.link.namespaces
+        try:
+            self.link.set("ab", *(ab or Direction()).words())
+            self.link.set("ba", *(ba or Direction()).words())
+        except BaseException:
+            self.link.close()
+            raise
+
+    def set(self, **parameters: float) -> None:
+        """Change parameters of both directions."""
+        self.link.set_both(**parameters)
+
+    def close(self) -> None:
+        """End all programs and the link."""
+        super().close()
         self.link.close()

@@ -17,7 +17,7 @@ static uint8_t inside[65536]; /* ports that a NAT has seen on side a */
 static const struct { const char *name; size_t at; } PARAMETERS[] = {
     P(delay), P(jitter), P(jitter_reorder), P(rate), P(queue_bytes), P(queue_packets), P(ecn_threshold), P(loss),
     P(loss_run), P(ge_enter), P(ge_leave), P(ge_loss), P(ge_loss_good), P(reorder), P(reorder_delay), P(duplicate),
-    P(corrupt), P(blackhole), P(drop_first), P(drop_last), P(nat_host), P(nat_port),
+    P(corrupt), P(blackhole), P(no_udp), P(mtu), P(network), P(drop_first), P(drop_last), P(nat_host), P(nat_port),
 };
 
 /* --- chance: SplitMix64 ---------------------------------------------------------------------------------- */
@@ -93,6 +93,11 @@ static void mark(struct direction *d, struct packet *p) { /* CE on what is ECN-c
     if (field != 1 && field != 2) return;
     put16(ip, (ip[0] << 8 | ip[1]) | 3 << shift, v4 ? ip + 10 : NULL, NULL);
     d->marked++;
+}
+
+static int is_foreign(struct direction *d, struct packet *p) { /* not from the network that side a is in */
+    uint8_t *ip = p->data;
+    return d->network && ip[ip[0] >> 4 == 4 ? 13 : 11] != d->network;
 }
 
 /* A NAT before side a: its UDP comes from another host and port of the network, and only there it is reached. */
@@ -228,7 +233,8 @@ void arrive(struct direction *d, struct packet *p, int64_t now) {
     d->offered_bytes += p->length;
     note(d, "offered", p, now);
     int listed = p->number >= d->drop_first && p->number <= d->drop_last;
-    if (d->blackhole || listed || !translate(d, p)) {
+    int unfit = (d->mtu && p->length > d->mtu) || (d->no_udp && udp_of(p)) || is_foreign(d, p);
+    if (d->blackhole || listed || unfit || !translate(d, p)) {
         d->dropped++;
         note(d, "dropped", p, now);
         free(p);

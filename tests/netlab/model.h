@@ -1,6 +1,6 @@
 /* One direction of a link: what becomes of a packet, and when. No sockets and no clock, so that virtual time will do.
  *
- * A pipeline: NAT, black hole and drop list; a drop-tail queue that marks CE above a threshold, served at a rate or by a
+ * A pipeline: black hole, drop list, firewall, largest packet, NAT; a drop-tail queue that marks CE above a threshold, served at a rate or by a
  * trace of opportunities; loss; duplication; corruption; delay. Loss comes after the queue: a packet that is lost has
  * used the link, as on radio.
  */
@@ -40,7 +40,7 @@ struct direction {
     /* parameters, see PARAMETERS */
     double delay, jitter, jitter_reorder, rate, queue_bytes, queue_packets, ecn_threshold, loss, loss_run;
     double ge_enter, ge_leave, ge_loss, ge_loss_good, reorder, reorder_delay, duplicate, corrupt;
-    double blackhole, drop_first, drop_last, nat_host, nat_port;
+    double blackhole, no_udp, mtu, network, drop_first, drop_last, nat_host, nat_port;
     struct trace trace;
     /* the queue; `departure` is when its head leaves, once that is known */
     struct packet *head, *tail;

@@ -138,7 +138,12 @@ def test_duplication() -> None:
 
 def test_black_hole_and_drop_list() -> None:
     assert replay(BURST, Direction(blackhole=1)) == []
+
     assert [i for i, _ in replay(BURST, Direction(drop_first=2, drop_last=7))] == [0, 7, 8, 9]
+
+
+def test_large_packets_vanish() -> None:
+    assert replay([(0, 1279), (0, 1280), (0, 1281)], Direction(mtu=1280)) == [(0, 0), (1, 0)]
 
 
 @pytest.mark.parametrize("bad", [Direction(rate=-1), Direction(loss=float("nan"))])
