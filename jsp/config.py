@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import Any
 
 from jsp.errors import LocalError
@@ -101,6 +102,9 @@ class Config:
     "Ways to the peer at a time, migration's next one included, 1 to 8 (docs/mobility.md). 1: there is only the first."
     migrate: bool = True
     "Follow the machine to other networks, and look for another path when none answers, without being asked to."
+    preferred_address: tuple[str, int] | None = None
+    """A server's: another IP address and port of it, to which clients move after the handshake (RFC 9000 section 9.6):
+    from one that many servers share, say, to one of its own."""
     path_scheduler: str = "lowest-rtt"
     "Which of several paths data takes: one of `PATH_SCHEDULERS` (docs/mobility.md)."
     connection_id_size: int = 4
@@ -138,6 +142,7 @@ class Config:
         _check(0 <= self.max_streams <= 1 << 20, "max_streams: 0 to 1,048,576")
         _check(0 <= self.spin <= 0.001, "spin: 0 to 0.001 second")
         _check(0.001 <= self.max_ack_delay <= 1, "max_ack_delay: 0.001 to 1 second")
+        _check(self.preferred_address is None or _is_address(self.preferred_address), "preferred_address: (IP, port)")
         _check(1 <= self.max_paths <= 8, "max_paths: 1 to 8")
         _check(self.path_scheduler in PATH_SCHEDULERS, f"path_scheduler: one of {PATH_SCHEDULERS}")
         _check(4 <= self.connection_id_size <= 20, "connection_id_size: 4 to 20 bytes")
@@ -154,6 +159,13 @@ class Config:
     def message_limit(self) -> int:
         """The largest message as it is sent: where compression is possible, with a byte that says how it is coded."""
         return self.max_message + (self.compression is not None)
+
+
+def _is_address(address: tuple[str, int]) -> bool:
+    try:
+        return ip_address(address[0]).version > 0 and 0 < address[1] < 65536
+    except (ValueError, TypeError, IndexError):
+        return False
 
 
 def _check(holds: object, message: str) -> None:

@@ -8,6 +8,7 @@ away one by one. Functions over a connection: once it is confirmed nothing of th
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from jsp.config import DEFAULT_DATAGRAM_SIZE
@@ -85,8 +86,13 @@ def _our_params(conn: ConnectionCore, reset_token: bytes) -> TransportParams:
         compression=c.compression.offer if c.compression is not None else b"",
         min_ack_delay_us=round(MIN_DELAY_S * 1_000_000),
         max_paths=c.max_paths,
+        preferred_address=_packed(c.preferred_address) if conn.server and c.preferred_address else b"",
         repair_window=MASK_BITS if c.repair else 0,
     )
+
+
+def _packed(address: tuple[str, int]) -> bytes:
+    return ip_address(address[0]).packed + address[1].to_bytes(2, "big")
 
 
 def pump(conn: ConnectionCore, now: float) -> None:
@@ -146,7 +152,7 @@ def _check_ids(conn: ConnectionCore, params: TransportParams) -> None:
     """SPEC 5.4: the ids in the clear headers must be those in the authenticated parameters."""
     if params.initial_scid != conn.paths[0].remote_cids.current:
         raise ProtocolViolation(Code.PARAMETER, "the peer's connection id was changed on the way")
-    if conn.server and (params.original_dcid or params.reset_token):
+    if conn.server and (params.original_dcid or params.reset_token or params.preferred_address):
         raise ProtocolViolation(Code.PARAMETER, "a parameter that only servers send")
     if not conn.server and params.original_dcid != conn.original_dcid:
         raise ProtocolViolation(Code.PARAMETER, "the first connection id was changed on the way")
@@ -167,7 +173,7 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     path.set_mtu(min(wanted, params.max_datagram_size))
     if conn.config.repair and params.repair_window:
         conn.send_messages.repair = SendRepair(path, params.repair_window)
-    conn.mobility = Mobility(conn.server, min(conn.config.max_paths, params.max_paths))
+    conn.mobility = Mobility(conn.server, min(conn.config.max_paths, params.max_paths), params.preferred_address)
     if params.reset_token:
         path.remote_cids.reset_tokens |= {params.reset_token}
         conn.refresh_reset_tokens()

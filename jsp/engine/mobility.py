@@ -1,5 +1,5 @@
 # cython: language_level=3, annotation_typing=False, nonecheck=True
-"""Paths that come and go (spec section 4.6): migration, several paths at once, and what becomes of the old one.
+"""Paths that come and go (spec section 4.8): migration, several paths at once, and what becomes of the old one.
 
 Either side opens paths, each under ids of its own parity: clients 2, 4, 6 and so on, servers 1, 3, 5. The ids by which the next one is
 reached are given out in advance, so that a path can be opened when no other one works any more. Migration is: open a
@@ -34,16 +34,18 @@ class Mobility:
     limit: how many paths there may be at a time.
     due: whether there are frames to send.
     wanted: whether the owner waits for ids, to open a path.
+    preferred: where the peer, a server, would rather be reached (spec section 4.8); empty: where it is.
     copies: packets that shall go by further paths (`redundancy`).
     """
 
     __slots__ = (
         "_ahead", "_offer", "_offered", "_ours", "_owed", "_sequence", "_shelved", "_theirs", "copies", "due", "limit",
-        "wanted",
+        "preferred", "wanted",
     )  # fmt: skip
 
-    def __init__(self, server: bool, limit: int) -> None:
+    def __init__(self, server: bool, limit: int, preferred: bytes) -> None:
         self.limit = limit
+        self.preferred = preferred
         self.due = self.wanted = False
         self.copies: list[tuple[Path, Kept]] = []
         self._ours, self._theirs = (1, 2) if server else (2, 1)

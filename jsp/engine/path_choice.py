@@ -1,4 +1,4 @@
-"""Which of several paths data takes (`Config.path_scheduler`; spec section 4.6)."""
+"""Which of several paths data takes (`Config.path_scheduler`; spec section 4.8)."""
 
 from __future__ import annotations
 

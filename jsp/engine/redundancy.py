@@ -1,4 +1,4 @@
-"""The same packets by several paths at once, for what must not wait for a loss to be found out (spec section 4.6).
+"""The same packets by several paths at once, for what must not wait for a loss to be found out (spec section 4.8).
 
 All data of a connection whose scheduler is "redundant", or single messages that ask for it. What was built for one path
 is kept before it is sealed, and sealed again for the others with numbers of their own; whoever gets it twice takes it

@@ -23,7 +23,7 @@ from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.endpoint import Endpoint
 from jsp.net.judging import judge
-from jsp.net.roaming import follow, on_silence
+from jsp.net.roaming import follow, on_silence, prefer
 from jsp.net.trust import Trust
 from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port
 from jsp.net.waiting import Signal
@@ -244,6 +244,7 @@ def _connect_one(
         if config.migrate:
             endpoint.watch = follow(endpoint, remote)
             connection.on_silent = on_silence
+            prefer(connection)
     except BaseException:
         # Whoever is there should not have to wait for us until its own timeout.
         connection.abort()

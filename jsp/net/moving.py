@@ -8,6 +8,7 @@ import jsp.net.clock as clock
 from jsp.engine.path import Path
 from jsp.engine.traffic import Endpoint as Address
 from jsp.errors import Code, LocalError, PathFailed
+from jsp.net.interfaces import index_for
 from jsp.net.report import PathInfo, path_info
 from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port, outward_host
 
@@ -152,6 +153,7 @@ def _bind(conn: Connection, host: str, port: int) -> Address:
     if not conn.owns_endpoint:
         return (host, *endpoint.socket.address[1:])
     socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET)
+    socket.leave_by(index_for(host))
     endpoint.add_socket(socket)
     return socket.address
 

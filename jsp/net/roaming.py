@@ -8,7 +8,10 @@ that a client knows it by is gone.
 from __future__ import annotations
 
 import logging
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+
+import gevent
 
 from jsp.engine.path import Path
 from jsp.engine.states import State
@@ -64,6 +67,25 @@ def on_silence(conn: Connection) -> None:
     ways = _ways(conn)
     if ways:
         _start(conn, *ways[conn.core.path.recovery.pto_count % len(ways)])
+
+
+def prefer(conn: Connection) -> None:
+    """Move to the address that the server would rather be reached at, if it has said one and answers there."""
+    mobility = conn.core.mobility
+    packed = mobility.preferred if mobility is not None else b""
+    if packed:
+        host = str(ip_address(packed[:-2]))
+        port = int.from_bytes(packed[-2:], "big")
+        remote = (host, port) if len(packed) == 6 else (host, port, 0, 0)
+        conn.remotes = (*conn.remotes, remote)
+        gevent.spawn(_try, conn, remote)
+
+
+def _try(conn: Connection, remote: Address) -> None:
+    try:
+        moving.migrate(conn, remote_address=remote)
+    except OSError as error:
+        log.debug("the connection to %s stays where it is: %s", conn.remote_address, error)
 
 
 def _host(conn: Connection, path: Path) -> str:

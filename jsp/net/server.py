@@ -185,6 +185,9 @@ class Server:
         endpoint.core.full = self._spawner.full
         self._endpoint = endpoint
         self.address = socket.address
+        preferred = self.config.preferred_address
+        if preferred is not None and preferred != socket.address[:2]:
+            endpoint.add_socket(UdpSocket(preferred, AF_INET6 if ":" in preferred[0] else AF_INET))
         if self.config.migrate:
             endpoint.watch = follow(endpoint, _ANYWHERE)
         return endpoint

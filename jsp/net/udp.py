@@ -41,6 +41,7 @@ _MSG_ERRQUEUE = 0x2000
 _SO_RCVBUFFORCE = 33
 _SO_SNDBUFFORCE = 32
 _SO_ATTACH_REUSEPORT_CBPF = 51
+_SO_BINDTOIFINDEX = 62
 
 _BUFFER_BYTES = 4 << 20
 _RECEIVED_MAX = DATAGRAM_MAX
@@ -148,6 +149,11 @@ class UdpSocket:
         self._set(stdlib_socket.IPPROTO_IP, _IP_RECVERR, 1)
         if self.family == AF_INET6:
             self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+
+    def leave_by(self, index: int) -> None:
+        """Use the interface of this index alone, whichever routes prefer, if the system lets us."""
+        # Not IPV6_UNICAST_IF: the kernel takes that for a wish, and the preferred route for more of one.
+        self._set(stdlib_socket.SOL_SOCKET, _SO_BINDTOIFINDEX, index)
 
     def share_port(self) -> None:
         """Let further sockets of this user bind to our port. OSError where systems cannot."""

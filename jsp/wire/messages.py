@@ -73,5 +73,7 @@ class TransportParams:
     "The shortest delay of ACKs that may be asked for, microseconds; 0: this side does not take ACK_FREQUENCY."
     max_paths: int = 1
     "How many paths this side keeps at a time."
+    preferred_address: bytes = b""
+    "Server only: where it would rather be reached: an IPv4 or IPv6 address and a port, in network order."
     repair_window: int = 0
     "How many messages a repair may be made of (spec section 8.8); 0: it takes none."

@@ -35,6 +35,7 @@ _LAYOUT = {
     "compression": (0x8001, 0),
     "min_ack_delay_us": (0x8003, 4),
     "max_paths": (0x8004, 1),
+    "preferred_address": (0x8005, 0),
     "repair_window": (0x8010, 1),
 }
 _DEFAULTS = {f.name: f.default for f in fields(TransportParams)}
@@ -76,6 +77,8 @@ def parse_params(data: bytes) -> TransportParams:
         raise BadPacket("parameter max_paths out of range")
     if max(params.max_streams_bidi, params.max_streams_uni) > _STREAMS_MAX:
         raise BadPacket("parameter max_streams out of range")
+    if params.preferred_address and len(params.preferred_address) not in (6, 18):
+        raise BadPacket("parameter preferred_address has the wrong size")
     if params.reset_token and len(params.reset_token) != 16:
         raise BadPacket("parameter reset_token has the wrong size")
     return params

@@ -1,4 +1,4 @@
-"""Frames about whole paths (spec section 4.6). Rare, and all of them with a length, so that peers may not know them."""
+"""Frames about whole paths (spec section 4.8). Rare, and all of them with a length, so that peers may not know them."""
 
 from __future__ import annotations
 

@@ -118,3 +118,26 @@ def test_servers_migrate_too() -> None:
             conn.send(b"move")
             assert conn.recv(timeout=5).data == b"moved"
             assert conn.remote_address == ("127.0.0.5", server.server_port)
+
+
+def test_clients_move_to_the_address_that_the_server_prefers() -> None:
+    spare = jsp.Server(("127.0.0.6", 0), Echo)
+    spare.start()
+    port = spare.server_port
+    spare.stop()
+    with serving(Echo, config=jsp.Config(preferred_address=("127.0.0.6", port))) as server:
+        with jsp.connect(server.url) as conn:
+            until(lambda: conn.remote_address == ("127.0.0.6", port) and len(conn.paths) == 1)
+            ask(conn)
+        with jsp.connect(server.url, config=jsp.Config(migrate=False)) as conn:
+            ask(conn)
+            assert conn.remote_address[0] == "127.0.0.1"
+
+
+def test_a_preferred_address_where_nobody_answers_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jsp.net.endpoint.Endpoint.add_socket", lambda self, socket: socket.close())
+    with serving(Echo, config=jsp.Config(preferred_address=("127.0.0.6", 9))) as server:
+        with jsp.connect(server.url) as conn:
+            ask(conn)
+            assert conn.remote_address[0] == "127.0.0.1"
+            ask(conn)
