@@ -23,6 +23,27 @@ def test_the_guide_runs_from_top_to_bottom(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_on_networks_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    program = "\n".join(blocks(ROOT / "docs/mobility.md", "python"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("example", "more"), [("roaming", ["3"]), ("bonding", ["0.5", "127.0.0.1", "127.0.0.2"])])
+def test_examples_start(example: str, more: list[str]) -> None:
+    program = [sys.executable, str(ROOT / f"examples/{example}.py")]
+    with subprocess.Popen([*program, "serve", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().strip()
+            done = subprocess.run([*program, address, *more], capture_output=True, text=True, timeout=50)
+            assert done.returncode == 0, done.stderr
+            assert "127.0.0.1" in done.stdout
+        finally:
+            server.terminate()
+    assert subprocess.run(program, capture_output=True, text=True).returncode == 2
+
+
 def test_the_controller_of_ones_own_runs_and_is_short(tmp_path: Path) -> None:
     (program,) = blocks(ROOT / "docs/congestion-control.md", "python")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, cwd=tmp_path)

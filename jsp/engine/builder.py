@@ -30,7 +30,7 @@ _PACKETS_MAX = min(64, BATCH_MAX)  # UDP_MAX_SEGMENTS of older kernels
 
 
 class Twin:
-    """A frame that went by several paths: its owner hears once that it arrived, and that it did not when all are lost."""
+    """A frame that went by several paths: its owner hears once that it arrived, or that all of them are lost."""
 
     __slots__ = ("_a", "_acked", "_b", "_owner", "left")
 
@@ -340,8 +340,10 @@ class Train(Writer):
             copy = _copy(run, 0, run.time)
             if copy.first < low:
                 copy.take(min(low - copy.first, copy.count))
+            if copy.first + copy.count > high > copy.first:
+                copy = copy.take(high - copy.first)
             if copy.first < high:
-                runs.append(_copy(copy.take(high - copy.first) if copy.first + copy.count > high else copy, -low, run.time))
+                runs.append(_copy(copy, -low, run.time))
         data = bytes(self.buffer[start:stop])
         return Kept(data, last + 1 - first, self._segment, self._header_size, self._number_size, runs)
 
@@ -361,7 +363,7 @@ class Train(Writer):
         self._open = False
         for run in kept.runs:
             for twin, _, _ in run.tokens:
-                twin.left += 1
+                twin.left += 1  # type: ignore[attr-defined]  # `keep` made it one
             self.runs.append(_copy(run, number, now))
         return True
 

@@ -73,9 +73,9 @@ class ConnectionCore:
         "_control_tokens", "_deadlines_stand", "_host", "alone", "asleep", "cid_size", "config", "confirmed", "control",
         "counters", "credit", "early", "elsewhere", "entropy", "events", "first_sent", "idle_timeout", "keying", "keys",
         "last_heard", "last_sent", "lifecycle", "message_frame", "mobility", "negotiated", "original_dcid", "path",
-        "paths", "peer_cid_limit", "peer_compression", "peer_id", "protocol", "reader", "recv_messages", "scheduler", "scid",
-        "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train", "wake_at",
-        "window", "__weakref__",
+        "paths", "peer_cid_limit", "peer_compression", "peer_id", "protocol", "reader", "recv_messages", "scheduler",
+        "scid", "send_messages", "server", "server_name", "stream_frame", "streams", "timers", "token", "train",
+        "wake_at", "window", "__weakref__",
     )  # fmt: skip
 
     def __init__(

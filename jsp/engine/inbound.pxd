@@ -54,6 +54,7 @@ cpdef long long walk(
     ConnectionCore conn, Path path, long long level, long long number, bytearray data, long long pos, long long end,
     double now, source
 ) except? -1
+cpdef long long _on_stream(ConnectionCore conn, Reader reader, StreamFrame stream, long long number) except? -1
 cpdef _skip_padding(Reader reader)
 @cython.locals(acked_path=Path, space=PacketSpace)
 cpdef _on_ack(ConnectionCore conn, Path path, long long level, Ack ack, double now)
@@ -62,7 +63,6 @@ cpdef _on_ack(ConnectionCore conn, Path path, long long level, Ack ack, double n
     reordering=cython.longlong, delay=cython.double, path=Path,
 )
 cpdef _on_ack_frequency(ConnectionCore conn, Reader reader)
-cpdef _on_path_frame(ConnectionCore conn, Reader reader, long long kind, double now)
 cpdef long long _on_extension(
     ConnectionCore conn, Reader reader, long long kind, long long found, double now
 ) except? -1

@@ -16,7 +16,7 @@ import jsp.wire.path_frames as path_frames
 from jsp.config import LIMITS
 from jsp.engine import ending, establish
 from jsp.engine.events import MessagesReadable
-from jsp.engine.mobility import elect
+from jsp.engine.mobility import elect, on_path_frame
 from jsp.engine.path import Path
 from jsp.engine.traffic import Endpoint, Received
 from jsp.errors import BadPacket, Code, ProtocolViolation
@@ -189,10 +189,7 @@ def walk(
             reader.pos += 1
             if _STREAM <= kind <= _STREAM_LAST:
                 frames.parse_stream(reader, kind, stream)
-                if stream.cut and conn.elsewhere > _CUT_ELSEWHERE:
-                    return found | _LATE
-                conn.streams.on_data(stream, data, number)
-                found |= _ELICITING | _NOT_PROBING
+                found |= _on_stream(conn, reader, stream, number)
             elif kind > _MESSAGE_LAST:
                 found |= _on_short_form(conn, path, reader, kind, number, found, now)
             elif kind == _ACK or kind == _ACK_ECN:
@@ -219,6 +216,16 @@ def walk(
     except BadPacket as error:
         raise ProtocolViolation(Code.FRAME_ENCODING, f"frame {kind:#x}: {error}") from None
     return found
+
+
+def _on_stream(conn: ConnectionCore, reader: Reader, stream: frames.StreamFrame, number: int) -> int:
+    """A STREAM frame that tells its offset, maybe only the low bits of it."""
+    if stream.cut and conn.elsewhere > _CUT_ELSEWHERE:
+        # SPEC 9.3: nobody knows any more which one is meant.
+        reader.pos = reader.end
+        return _LATE
+    conn.streams.on_data(stream, reader.data, number)
+    return _ELICITING | _NOT_PROBING
 
 
 def _skip_padding(reader: Reader) -> None:
@@ -261,28 +268,12 @@ def _on_extension(conn: ConnectionCore, reader: Reader, kind: int, found: int, n
     if kind == _ACK_FREQUENCY:
         _on_ack_frequency(conn, reader)
     elif kind == path_frames.PATH_ABANDON or kind == path_frames.PATH_STATUS:
-        _on_path_frame(conn, reader, kind, now)
+        on_path_frame(conn, reader, kind, now)
     elif kind == frames.RECOVERED and conn.send_messages.repair is not None:
         conn.send_messages.repair.on_recovered(*frames.parse_recovered(reader))
     else:
         frames.skip_unknown(reader)
     return _ELICITING | _NOT_PROBING
-
-
-def _on_path_frame(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> None:
-    mobility = conn.mobility
-    backup = False
-    if kind == path_frames.PATH_STATUS:
-        path_id, value, backup = path_frames.parse_path_status(reader)
-    else:
-        path_id, value = path_frames.parse_path_abandon(reader)
-    path = conn.paths.get(path_id)
-    if path is None or mobility is None:
-        return
-    if kind == path_frames.PATH_STATUS:
-        mobility.on_status(conn, path, value, backup)
-    else:
-        mobility.abandon(conn, path, value, now)
 
 
 def _on_ack_frequency(conn: ConnectionCore, reader: Reader) -> None:

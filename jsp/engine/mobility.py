@@ -1,26 +1,32 @@
 # cython: language_level=3, annotation_typing=False, nonecheck=True
 """Paths that come and go (spec section 4.8): migration, several paths at once, and what becomes of the old one.
 
-Either side opens paths, each under ids of its own parity: clients 2, 4, 6 and so on, servers 1, 3, 5. The ids by which the next one is
-reached are given out in advance, so that a path can be opened when no other one works any more. Migration is: open a
-path, and when it is validated abandon the others.
+Either side opens paths, each under ids of its own parity: clients 2, 4, 6 and so on, servers 1, 3, 5. The ids by which
+the next one is reached are given out in advance, so that a path can be opened when no other one works any more.
+Migration is: open a path, and when it is validated abandon the others.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.events import PathChanged, PathGone, PathOpened, PathsAvailable, PathSilent
 from jsp.engine.path import Path
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire.frames import push_new_cid
-from jsp.wire.path_frames import push_path_abandon, push_path_status
+from jsp.wire.path_frames import (
+    PATH_STATUS,
+    parse_path_abandon,
+    parse_path_status,
+    push_path_abandon,
+    push_path_status,
+)
 
 if TYPE_CHECKING:
     from jsp.engine.builder import Kept, Train
     from jsp.engine.connection import ConnectionCore
     from jsp.engine.traffic import Endpoint, Received
+    from jsp.wire.buffer import Reader
 
 _OFFER, _ABANDON, _STATUS = range(3)
 # Probe timeouts in a row after which the owner may look for another way.
@@ -137,7 +143,7 @@ class Mobility:
         return path
 
     def arriving(self, conn: ConnectionCore, path_id: int, received: Received) -> Path | None:
-        """The path of a packet that came by an id for the next one of the peer's; it counts once the packet is authentic."""
+        """The path of a packet that came by the id for the next one of the peer's, should the packet be authentic."""
         if self._offer is None or path_id != self._theirs:
             return None
         path = conn.make_path(path_id, received.remote, received.local, self._offer[0], b"")
@@ -211,16 +217,17 @@ class Mobility:
 
     # --- going ---------------------------------------------------------------------------------------------
 
-    def abandon(self, conn: ConnectionCore, path: Path, code: int, now: float) -> None:
-        """Leave `path`, if there is another one. What was under way on it is sent again elsewhere."""
+    def abandon(self, conn: ConnectionCore, path: Path, code: int, now: float) -> bool:
+        """Leave `path`, if there is another one (what it returns); what was under way on it is sent again elsewhere."""
         others = [p for p in conn.paths.values() if p is not path and not p.closing]
         if path.closing or not others:
-            return
+            return path.closing
         path.close(now + 3 * conn.probe_timeout())
         self._owed = [owed for owed in self._owed if owed[:2] != (_STATUS, path.id)]
         self._owe(_ABANDON, path.id, code)
         self.offer(conn)
         elect(conn)
+        return True
 
     def on_failed(self, conn: ConnectionCore, path: Path, now: float) -> bool:
         """Nobody answers at `path`'s address; whether there are others."""
@@ -293,6 +300,23 @@ class Mobility:
         path_id, value = what
         if (kind, path_id, value) not in self._owed:
             self._owe(kind, path_id, value)
+
+
+def on_path_frame(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> None:
+    """PATH_STATUS or PATH_ABANDON; nothing when the path is gone."""
+    backup = False
+    if kind == PATH_STATUS:
+        path_id, value, backup = parse_path_status(reader)
+    else:
+        path_id, value = parse_path_abandon(reader)
+    path = conn.paths.get(path_id)
+    mobility = conn.mobility
+    if path is None or mobility is None:
+        return
+    if kind == PATH_STATUS:
+        mobility.on_status(conn, path, value, backup)
+    else:
+        mobility.abandon(conn, path, value, now)
 
 
 def _count(conn: ConnectionCore) -> int:

@@ -50,8 +50,8 @@ class OutMessage:
     """
 
     __slots__ = (
-        "acked", "data", "expires", "id", "key", "kind", "order", "outcome", "owner", "queue", "redundant", "retransmits", "sent",
-        "seq", "size", "state", "told", "waiting", "watcher",
+        "acked", "data", "expires", "id", "key", "kind", "order", "outcome", "owner", "queue", "redundant",
+        "retransmits", "sent", "seq", "size", "state", "told", "waiting", "watcher",
     )  # fmt: skip
 
     acked: RangeSet | None

@@ -75,9 +75,9 @@ class Path:
 
     __slots__ = (
         "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "backup",
-        "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu", "opened",
-        "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote", "remote_cids", "replaces", "response",
-        "sent", "source", "space", "status_seen", "validated", "was_validated", "weight",
+        "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu",
+        "opened", "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote", "remote_cids", "replaces",
+        "response", "sent", "source", "space", "status_seen", "validated", "was_validated", "weight",
     )  # fmt: skip
 
     def __init__(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # What was sent by a path long ago shall not decide for ever: the sums are halved when the largest gets here.
 _SHARE_BYTES = 1 << 20
+# A path may be this much ahead of its share: trains are not cut for it.
+_AHEAD_BYTES = 1 << 16
 
 
 def choose(conn: ConnectionCore) -> list[Path]:
@@ -27,7 +29,7 @@ def _by_rtt(path: Path) -> float:
 
 
 def _lowest_rtt(conn: ConnectionCore, paths: list[Path]) -> list[Path]:
-    """The quickest first; a slower one only where that is earlier than to wait for the quickest (ECF, Lim et al. 2017)."""
+    """The quickest first; a slower one where that is earlier than to wait for the quickest (ECF, Lim et al. 2017)."""
     paths.sort(key=_by_rtt)
     quickest = paths[0].recovery
     window = max(quickest.controller.window, 1)
@@ -41,11 +43,16 @@ _WAITING_MAX = 64
 
 
 def _weighted(conn: ConnectionCore, paths: list[Path]) -> list[Path]:
-    """The one that has had least of what its weight gives it."""
+    """Those that have had least of what their weights give them; one that had more waits for them."""
     if max(path.carried for path in paths) > _SHARE_BYTES:
         for path in paths:
             path.carried /= 2
-    return sorted(paths, key=lambda path: path.carried / path.weight)
+    behind = min(map(_share, paths))
+    return sorted((path for path in paths if _share(path) <= behind + _AHEAD_BYTES / path.weight), key=_share)
+
+
+def _share(path: Path) -> float:
+    return path.carried / path.weight
 
 
 _CHOICES = {"lowest-rtt": _lowest_rtt, "weighted": _weighted, "redundant": _lowest_rtt}

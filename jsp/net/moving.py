@@ -70,8 +70,7 @@ def remove_path(self: Connection, path_id: int) -> None:
     path = core.paths.get(path_id)
     if path is None or core.mobility is None or path.closing:
         raise LocalError(f"there is no path {path_id}")
-    core.mobility.abandon(core, path, Code.NO_ERROR, clock.now())
-    if not path.closing:
+    if not core.mobility.abandon(core, path, Code.NO_ERROR, clock.now()):
         raise LocalError("the only path cannot be removed: close the connection, or migrate")
     self.changed()
 

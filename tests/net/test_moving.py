@@ -35,18 +35,17 @@ def ask(conn: jsp.Connection, size: int = 100_000) -> None:
 
 
 def test_migration_to_another_address() -> None:
-    with serving(Echo, host="0.0.0.0") as server:
-        with jsp.connect(url(server)) as conn:
-            ask(conn)
-            before = conn.local_address
-            path = conn.migrate("127.0.0.2", timeout=5)
-            assert path.state == "validated" and path.local[0] == "127.0.0.2" and path.local != before
-            ask(conn)
-            until(lambda: [p.id for p in conn.paths] == [path.id])
-            assert conn.local_address == path.local
-            # Again, and back.
-            conn.migrate("127.0.0.1", timeout=5)
-            ask(conn)
+    with serving(Echo, host="0.0.0.0") as server, jsp.connect(url(server)) as conn:
+        ask(conn)
+        before = conn.local_address
+        path = conn.migrate("127.0.0.2", timeout=5)
+        assert path.state == "validated" and path.local[0] == "127.0.0.2" and path.local != before
+        ask(conn)
+        until(lambda: [p.id for p in conn.paths] == [path.id])
+        assert conn.local_address == path.local
+        # Again, and back.
+        conn.migrate("127.0.0.1", timeout=5)
+        ask(conn)
 
 
 def test_migration_without_an_address_takes_a_fresh_port() -> None:
@@ -66,38 +65,36 @@ def test_transfer_goes_on_through_many_migrations() -> None:
 
 
 def test_two_paths_and_the_end_of_one() -> None:
-    with serving(Echo) as server:
-        with jsp.connect(server.url) as conn:
-            path = conn.add_path("127.0.0.2", backup=True)
-            assert path.backup and len(conn.paths) == 2
-            ask(conn, 1_000_000)
-            conn.remove_path(0)
-            ask(conn)
-            until(lambda: [p.id for p in conn.paths] == [path.id])
-            with pytest.raises(jsp.LocalError, match="only path"):
-                conn.remove_path(path.id)
-            with pytest.raises(jsp.LocalError, match="no path 77"):
-                conn.remove_path(77)
+    with serving(Echo) as server, jsp.connect(server.url) as conn:
+        path = conn.add_path("127.0.0.2", backup=True)
+        assert path.backup and len(conn.paths) == 2
+        ask(conn, 1_000_000)
+        conn.remove_path(0)
+        ask(conn)
+        until(lambda: [p.id for p in conn.paths] == [path.id])
+        with pytest.raises(jsp.LocalError, match="only path"):
+            conn.remove_path(path.id)
+        with pytest.raises(jsp.LocalError, match="no path 77"):
+            conn.remove_path(77)
 
 
 def test_where_nobody_answers_the_connection_stays() -> None:
-    with serving(Echo) as server:
-        with jsp.connect(server.url) as conn:
-            with pytest.raises(jsp.PathFailed, match="nobody answered"):
-                conn.migrate("127.0.0.1", remote_address=("127.0.0.9", 9), timeout=0.3)
-            with pytest.raises(OSError, match="cannot listen"):
-                conn.migrate("192.0.2.1")
-            with pytest.raises(jsp.PathFailed, match="no IPv6 address"):
-                conn.migrate("::1")
-            ask(conn)
-            conn.migrate("127.0.0.1", timeout=5)
-            ask(conn)
+    with serving(Echo) as server, jsp.connect(server.url) as conn:
+        with pytest.raises(jsp.PathFailed, match="nobody answered"):
+            conn.migrate("127.0.0.1", remote_address=("127.0.0.9", 9), timeout=0.3)
+        with pytest.raises(OSError, match="cannot listen"):
+            conn.migrate("192.0.2.1")
+        with pytest.raises(jsp.PathFailed, match="no IPv6 address"):
+            conn.migrate("::1")
+        ask(conn)
+        conn.migrate("127.0.0.1", timeout=5)
+        ask(conn)
 
 
 def test_a_single_path_stays_single() -> None:
-    with serving(Echo) as server, jsp.connect(server.url, config=jsp.Config(max_paths=1)) as conn:
-        with pytest.raises(jsp.PathFailed, match="single path"):
-            conn.add_path("127.0.0.2")
+    single = jsp.Config(max_paths=1)
+    with serving(Echo) as server, jsp.connect(server.url, config=single) as conn, pytest.raises(jsp.PathFailed):
+        conn.add_path("127.0.0.2")
 
 
 def test_no_more_paths_than_there_may_be() -> None:
@@ -113,11 +110,10 @@ def test_servers_migrate_too() -> None:
             self.conn.migrate("127.0.0.5", timeout=5)
             self.conn.send(b"moved")
 
-    with serving(Mover, host="0.0.0.0") as server:
-        with jsp.connect(url(server)) as conn:
-            conn.send(b"move")
-            assert conn.recv(timeout=5).data == b"moved"
-            assert conn.remote_address == ("127.0.0.5", server.server_port)
+    with serving(Mover, host="0.0.0.0") as server, jsp.connect(url(server)) as conn:
+        conn.send(b"move")
+        assert conn.recv(timeout=5).data == b"moved"
+        assert conn.remote_address == ("127.0.0.5", server.server_port)
 
 
 def test_clients_move_to_the_address_that_the_server_prefers() -> None:
@@ -136,8 +132,8 @@ def test_clients_move_to_the_address_that_the_server_prefers() -> None:
 
 def test_a_preferred_address_where_nobody_answers_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jsp.net.endpoint.Endpoint.add_socket", lambda self, socket: socket.close())
-    with serving(Echo, config=jsp.Config(preferred_address=("127.0.0.6", 9))) as server:
-        with jsp.connect(server.url) as conn:
-            ask(conn)
-            assert conn.remote_address[0] == "127.0.0.1"
-            ask(conn)
+    config = jsp.Config(preferred_address=("127.0.0.6", 9))
+    with serving(Echo, config=config) as server, jsp.connect(server.url) as conn:
+        ask(conn)
+        assert conn.remote_address[0] == "127.0.0.1"
+        ask(conn)

@@ -10,6 +10,7 @@ from multiprocessing import Pool
 
 from tests.sim.chaos import run_chaos
 from tests.sim.dated import run_random
+from tests.sim.moving import run_moving
 from tests.sim.nonsense import run_nonsense
 from tests.sim.scenario import run_seed
 
@@ -20,6 +21,7 @@ def _try(seed: int) -> tuple[int, str, float]:
         run_seed(seed)
         run_chaos(seed)
         run_nonsense(seed)
+        run_moving(seed)
         run_random(seed)
     except BaseException:
         return seed, traceback.format_exc(), time.process_time() - start

@@ -1,4 +1,4 @@
-"""A client whose networks come and go, out of a seed: it opens paths, migrates, loses addresses, and everything arrives."""
+"""A client whose networks come and go, out of a seed: it opens paths, migrates, loses addresses; everything arrives."""
 
 from __future__ import annotations
 

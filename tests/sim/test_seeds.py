@@ -8,6 +8,7 @@ import pytest
 
 from tests.sim.chaos import run_chaos
 from tests.sim.dated import run_random
+from tests.sim.moving import run_moving
 from tests.sim.nonsense import run_nonsense
 from tests.sim.scenario import run_seed
 
@@ -49,6 +50,16 @@ def test_deadlines(block: int) -> None:
     for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
         try:
             run_random(seed)
+        except BaseException:
+            print(f"failing seed: {seed}")
+            raise
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_moving(block: int) -> None:
+    for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
+        try:
+            run_moving(seed)
         except BaseException:
             print(f"failing seed: {seed}")
             raise
