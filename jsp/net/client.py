@@ -236,13 +236,14 @@ def _connect_one(
     try:
         connection.owns_endpoint = True
         connection.remotes = remotes
+        connection.pinned = bind is not None and bool(bind[0])
         connection.on_presented = lambda c, presented: judge(c, presented, trust, where)
         if not connection.wait_connected(deadline):
             raise ConnectTimeout(f"{where} did not answer in time")
         if connection.closed:
             raise _failure(connection, where)
         if config.migrate:
-            endpoint.watch = follow(endpoint, remote)
+            endpoint.watch = follow(endpoint, remote, False)
             connection.on_silent = on_silence
             prefer(connection)
     except BaseException:

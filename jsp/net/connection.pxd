@@ -41,6 +41,7 @@ cdef class Connection:
     cdef public object on_stream
     cdef public object on_untaken
     cdef public bint owns_endpoint
+    cdef public bint pinned
     cdef public tuple remotes
     cdef public object timer
     cdef object __weakref__

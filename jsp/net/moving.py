@@ -57,10 +57,12 @@ def migrate(
 ) -> PathInfo:
     """Move the connection to another path: open one, and when the peer answers there leave all others.
 
-    Clients do so by themselves when the system's addresses or routes change (`Config.migrate`). Args and errors are
-    those of `add_path`.
+    Clients do so by themselves when the system's addresses or routes change (`Config.migrate`); from a `local_address`
+    that was given here only when it is gone. Args and errors are those of `add_path`.
     """
-    return path_info(_open(self, local_address, remote_address, True, timeout), self.local_address)
+    path = _open(self, local_address, remote_address, True, timeout)
+    self.pinned = local_address is not None
+    return path_info(path, self.local_address)
 
 
 def remove_path(self: Connection, path_id: int) -> None:
@@ -150,6 +152,8 @@ def _bind(conn: Connection, host: str, port: int) -> Address:
     """A socket at `host` for one more path: its own for a client, the one that all have for a server."""
     endpoint = conn._endpoint
     if not conn.owns_endpoint:
+        if not endpoint.socket.is_anywhere():
+            raise PathFailed("the server listens on one address only")
         return (host, *endpoint.socket.address[1:])
     socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET)
     socket.leave_by(index_for(host))

@@ -8,6 +8,7 @@ that a client knows it by is gone.
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -28,35 +29,41 @@ if TYPE_CHECKING:
 log = logging.getLogger("jsp")
 
 
-def follow(endpoint: Endpoint, remote: Address) -> Watch:
+def follow(endpoint: Endpoint, remote: Address, server: bool) -> Watch:
     """Look after the connections of `endpoint` until the watch is stopped. `remote`: where packets go."""
+    seen = addresses(loopback=True) if server else {}
 
     def on_changes() -> None:
-        for conn in endpoint.connections():
-            on_change(conn)
+        nonlocal seen
+        before, seen = seen, addresses(loopback=True)
+        # A server has many connections, most of them asleep, and what is new does not concern them.
+        if not server or before.keys() - seen.keys():
+            for conn in endpoint.connections():
+                on_change(conn, seen)
 
     return Watch(on_changes, remote)
 
 
-def on_change(conn: Connection) -> None:
-    """The machine's addresses or routes may be others now."""
+def on_change(conn: Connection, here: Container[str]) -> None:
+    """The machine's addresses or routes may be others now. `here`: the addresses, none where the system tells none."""
     if conn._core.lifecycle.state is not State.OPEN:
         return
-    here = addresses(loopback=True)
     core = conn.core
+    assert core.mobility is not None
     paths = [path for path in core.paths.values() if not path.closing]
     lost = [path for path in paths if here and _host(conn, path) not in here]
-    assert core.mobility is not None
-    for path in lost:
-        core.mobility.on_lost_address(core, path)
-    if len(paths) > len(lost) and (len(paths) > 1 or not conn.owns_endpoint):
-        # Several paths were wanted, and some are left; or the peer still knows where to find us.
-        conn.changed()
+    for path in paths:
+        if path in lost:
+            core.mobility.on_lost_address(core, path)
+        elif path.recovery.pto_count:
+            path.space.probes = 1  # perhaps this is what it waited for
+    conn.changed()
+    if len(lost) < len(paths) and (len(paths) > 1 or conn.pinned or not conn.owns_endpoint):
+        # Several paths were wanted, and some are left; or this one was; or the peer still knows where to find us.
         return
-    for host, remote in _ways(conn):
-        if lost or host != _host(conn, paths[0]):
-            _start(conn, host, remote)
-        break
+    ways = _ways(conn)
+    if ways and (lost or _plain(ways[0][0]) != _host(conn, paths[0])):
+        _start(conn, *ways[0])
 
 
 def on_silence(conn: Connection) -> None:
@@ -90,9 +97,12 @@ def _try(conn: Connection, remote: Address) -> None:
 
 def _host(conn: Connection, path: Path) -> str:
     """The host that packets of `path` leave from."""
-    if path.local is not None:
-        return str(path.local[0])
-    return path.source or str(conn._endpoint.socket.address[0])
+    return _plain(str(path.local[0]) if path.local else path.source or str(conn._endpoint.socket.address[0]))
+
+
+def _plain(host: str) -> str:
+    """IPv4 addresses as a socket for both families writes them are none of another family."""
+    return host.removeprefix("::ffff:")
 
 
 def _ways(conn: Connection) -> list[tuple[str, Address]]:

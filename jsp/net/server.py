@@ -189,7 +189,7 @@ class Server:
         if preferred is not None and preferred != socket.address[:2]:
             endpoint.add_socket(UdpSocket(preferred, AF_INET6 if ":" in preferred[0] else AF_INET))
         if self.config.migrate:
-            endpoint.watch = follow(endpoint, _ANYWHERE)
+            endpoint.watch = follow(endpoint, _ANYWHERE, True)
         return endpoint
 
     def _work(self, berth: Berth) -> None:

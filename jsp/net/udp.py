@@ -267,6 +267,10 @@ class UdpSocket:
             begun = True
         return True
 
+    def is_anywhere(self) -> bool:
+        """Whether it is bound to all addresses of this machine."""
+        return self._wildcard
+
     def source_for(self, remote: Endpoint) -> Endpoint:
         """The local address that datagrams to `remote` leave from."""
         if not self._wildcard:
