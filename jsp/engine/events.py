@@ -58,20 +58,26 @@ class PingAnswered(Event):
     rtt: float
 
 
+class PathEvent(Event):
+    """Something became of a path."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class PathsAvailable(Event):
+class PathsAvailable(PathEvent):
     """A path can be opened, for which the owner had asked in vain (`Mobility.wanted`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class PathOpened(Event):
+class PathOpened(PathEvent):
     """The peer opened a path."""
 
     path_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class PathChanged(Event):
+class PathChanged(PathEvent):
     """The peer has proven that it can be reached at `remote`, where it was not before."""
 
     path_id: int
@@ -79,14 +85,14 @@ class PathChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class PathGone(Event):
+class PathGone(PathEvent):
     """A path was abandoned, by either side."""
 
     path_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class PathSilent(Event):
+class PathSilent(PathEvent):
     """Nothing answers on any path; perhaps another one can be found."""
 
 

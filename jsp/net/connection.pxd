@@ -44,6 +44,7 @@ cdef class Connection:
     cdef public bint pinned
     cdef public tuple remotes
     cdef public object timer
+    cdef public object wanted_way
     cdef object __weakref__
 
     @cython.locals(core=ConnectionCore, message=OutMessage, now=cython.double)

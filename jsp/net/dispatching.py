@@ -14,8 +14,7 @@ from jsp.engine.events import (
     MessageSettled,
     MessagesReadable,
     MessagesWritable,
-    PathChanged,
-    PathGone,
+    PathEvent,
     PathsAvailable,
     PathSilent,
     PeerPresented,
@@ -25,6 +24,7 @@ from jsp.engine.events import (
 )
 from jsp.engine.traffic import Event, StreamReadable, StreamWritable
 from jsp.net import pings
+from jsp.net.roaming import on_paths_available
 
 if TYPE_CHECKING:
     from jsp.net.connection import Connection
@@ -59,11 +59,8 @@ def _dispatch_rare(shell: Connection, event: Event) -> None:
         shell._endpoint.wake(shell._room)
     elif isinstance(event, MessageSettled):
         shell._endpoint.wake(event.watcher)
-    elif isinstance(event, (PathChanged, PathGone, PathsAvailable)):
-        _on_path(shell)
-    elif isinstance(event, PathSilent):
-        if shell.on_silent is not None:
-            shell.on_silent(shell)
+    elif isinstance(event, PathEvent):
+        _on_path(shell, event)
     elif isinstance(event, PingAnswered):
         pings.on_answered(shell._hub, shell._pings, event.token, event.rtt)
     elif isinstance(event, PeerPresented):
@@ -79,10 +76,16 @@ def _dispatch_rare(shell: Connection, event: Event) -> None:
         _on_closed(shell)
 
 
-def _on_path(shell: Connection) -> None:
+def _on_path(shell: Connection, event: PathEvent) -> None:
     """Paths came or went: whoever opens one looks again, and sockets that no path uses any more are closed."""
+    if isinstance(event, PathSilent):
+        if shell.on_silent is not None:
+            shell.on_silent(shell)
+        return
     if shell.owns_endpoint:
         shell._endpoint.keep_sockets({path.local for path in shell._core.paths.values()})
+    if isinstance(event, PathsAvailable):
+        on_paths_available(shell)
     shell._endpoint.wake(shell._moved)
 
 

@@ -17,7 +17,6 @@ import gevent
 from jsp.engine.path import Path
 from jsp.engine.states import State
 from jsp.engine.traffic import Endpoint as Address
-from jsp.errors import PathFailed
 from jsp.net import moving
 from jsp.net.interfaces import Watch, addresses
 from jsp.net.udp import AF_INET, AF_INET6, outward_host
@@ -121,9 +120,20 @@ def _is_loopback(host: str) -> bool:
     return host.startswith("127.") or host == "::1"
 
 
+def on_paths_available(conn: Connection) -> None:
+    """A path can be opened, which was not possible when one was wanted."""
+    way, conn.wanted_way = conn.wanted_way, None
+    if way is not None:
+        _start(conn, *way)
+
+
 def _start(conn: Connection, host: str, remote: Address) -> None:
+    mobility = conn.core.mobility
     try:
         moving.start(conn, host, remote, True)
-    except (PathFailed, OSError) as error:
-        # Tried again when something changes, or stays silent.
+    except OSError as error:
+        # Tried again when something changes or stays silent, or when the peer allows it.
         log.debug("the connection to %s stays where it is: %s", conn.remote_address, error)
+        if mobility is not None and not mobility.can_open(conn.core, True):
+            mobility.wanted = True
+            conn.wanted_way = (host, remote)
