@@ -127,6 +127,7 @@ class Mobility:
         if path is None:
             path = self._make(conn, remote, local)
         path.reopen(remote, local)
+        path.recall(conn.host.destinations, "", now)
         path.replaces = replaces
         path.challenge(conn.entropy(8))
         self._add(conn, path)
@@ -222,6 +223,7 @@ class Mobility:
         others = [p for p in conn.paths.values() if p is not path and not p.closing]
         if path.closing or not others:
             return path.closing
+        path.learn(conn.host.destinations, now)
         path.close(now + 3 * conn.probe_timeout())
         self._owed = [owed for owed in self._owed if owed[:2] != (_STATUS, path.id)]
         self._owe(_ABANDON, path.id, code)

@@ -132,8 +132,10 @@ def start(conn: Connection, local: LocalAddress | None, remote: tuple[Any, ...] 
     address = _bind(conn, host, port)
     mobility = core.mobility
     path = mobility.open(core, remote, address, replaces, clock.now()) if mobility is not None else None
-    if path is None:
+    if conn.owns_endpoint:
+        # Of a path that begins anew, or of none at all.
         conn._endpoint.keep_sockets({each.local for each in core.paths.values()})
+    if path is None:
         raise PathFailed("no path can be opened now")
     conn.changed()
     return path

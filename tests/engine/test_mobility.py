@@ -276,3 +276,18 @@ def test_keys_change_on_all_paths() -> None:
     plan.streams = [[(500_000, False)], [(500_000, False)]]
     run_plan(client, server, c, s, plan)
     assert c.keys.updates and s.keys.updates
+
+
+def test_back_on_a_network_its_window_is_remembered() -> None:
+    world = World(13)
+    client, server, c, s = with_home(world, 0.05, LinkSpec(delay=0.05))
+    client.add_home(LTE, world.link(LinkSpec(delay=0.05)))
+    open_path(client, c, WIFI, replaces=True)
+    plan = Plan(13)
+    plan.streams = [[], [(2_000_000, True)]]
+    run_plan(client, server, c, s, plan)
+    assert c.path.recovery.controller.window > 500_000
+    open_path(client, c, LTE, replaces=True)
+    world.run_for(2.0)
+    again = open_path(client, c, WIFI, replaces=True)
+    assert again.recovery.resume is not None
