@@ -25,7 +25,7 @@ cdef class Connection:
     cdef list _incoming
     cdef bint _may_code
     cdef Signal _message_arrived
-    cdef Signal _moved
+    cdef readonly Signal _moved
     cdef dict _pings
     cdef object _refusal
     cdef Signal _room

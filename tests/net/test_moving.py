@@ -130,10 +130,12 @@ def test_clients_move_to_the_address_that_the_server_prefers() -> None:
             assert conn.remote_address[0] == "127.0.0.1"
 
 
-def test_a_preferred_address_where_nobody_answers_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jsp.net.endpoint.Endpoint.add_socket", lambda self, socket: socket.close())
+def test_a_preferred_address_where_nobody_answers_changes_nothing() -> None:
     config = jsp.Config(preferred_address=("127.0.0.6", 9))
-    with serving(Echo, config=config) as server, jsp.connect(server.url) as conn:
-        ask(conn)
-        assert conn.remote_address[0] == "127.0.0.1"
-        ask(conn)
+    with serving(Echo, config=config) as server:
+        assert server._endpoint is not None
+        server._endpoint.keep_sockets(set())
+        with jsp.connect(server.url) as conn:
+            ask(conn)
+            assert conn.remote_address[0] == "127.0.0.1"
+            ask(conn)
