@@ -75,9 +75,14 @@ def addresses(loopback: bool = False) -> dict[str, int]:
         return {}
 
 
-def index_for(host: str) -> int:
-    """Index of the interface that has the address `host`, as `addresses` knows it; 0: none has."""
-    return addresses(loopback=True).get(host, 0)
+def index_for(host: str, remote: Endpoint) -> int:
+    """Index of the interface that packets from `host` must be made to leave by, for `remote` to get them.
+
+    Routes are chosen by where packets go: what has the address of one interface would leave by another one that is
+    preferred, and be dropped as forged. 0: it leaves by its own, or not at all, or `host` is no interface's.
+    """
+    chosen = _source(remote)
+    return 0 if chosen in (host, remote[0]) else addresses().get(host, 0)
 
 
 def _usable_links(socket: Any, loopback: bool) -> Iterator[int]:

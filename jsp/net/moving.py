@@ -129,7 +129,7 @@ def start(conn: Connection, local: LocalAddress | None, remote: tuple[Any, ...] 
         local = outward_host(AF_INET6 if ":" in remote[0] else AF_INET, remote)
     host, port = (local, 0) if isinstance(local, str) else (local[0], check_port(local[1]))
     remote = remote or _remote_for(conn, host)
-    address = _bind(conn, host, port)
+    address = _bind(conn, host, port, remote)
     mobility = core.mobility
     path = mobility.open(core, remote, address, replaces, clock.now()) if mobility is not None else None
     if conn.owns_endpoint:
@@ -150,7 +150,7 @@ def _remote_for(conn: Connection, host: str) -> Address:
     raise PathFailed(f"no {kind} address of the peer is known, to be reached from {host}")
 
 
-def _bind(conn: Connection, host: str, port: int) -> Address:
+def _bind(conn: Connection, host: str, port: int, remote: Address) -> Address:
     """A socket at `host` for one more path: its own for a client, the one that all have for a server."""
     endpoint = conn._endpoint
     if not conn.owns_endpoint:
@@ -158,7 +158,7 @@ def _bind(conn: Connection, host: str, port: int) -> Address:
             raise PathFailed("the server listens on one address only")
         return (host, *endpoint.socket.address[1:])
     socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET)
-    socket.leave_by(index_for(host))
+    socket.leave_by(index_for(host, remote))
     endpoint.add_socket(socket)
     return socket.address
 
