@@ -18,6 +18,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Collection
 from functools import cache
 
@@ -120,13 +121,20 @@ class Mobile(lab.Hosts):
                 with open(f"/proc/sys/net/ipv4/conf/{name}/rp_filter", "w") as file:
                     file.write("0")
 
-    def ip(self, host: str, *words: str) -> None:
-        """Run `ip` on `host`."""
-        done = subprocess.run(
-            [lab.program(), "enter", self.path(host), "ip", *words], capture_output=True, text=True, check=False
-        )
+    def ip(self, host: str, *words: str) -> str:
+        """Run `ip` on `host`; what it says."""
+        command = [lab.program(), "enter", self.path(host), "ip", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _give(self, host: str, address: str, length: int, device: str) -> None:
+        six = ":" in address
+        self.ip(host, "addr", "add", f"{address}/{length}", "dev", device, *(["nodad"] if six else []))
+        # The kernel takes an IPv6 address into use when it comes to it.
+        while six and not self.ip(host, "-6", "route", "show", "table", "local", address):
+            time.sleep(0.001)
 
     # --- the client's interfaces ---------------------------------------------------------------------------
 
@@ -143,8 +151,7 @@ class Mobile(lab.Hosts):
 
     def add_address(self, way: str, family: int = 4, number: int = 1) -> None:
         """One more address, and the default route if that was missing."""
-        address = f"{client_address(way, family, number)}/{PREFIX[family]}"
-        self.ip("client", "addr", "add", address, "dev", way, *(["nodad"] if family == 6 else []))
+        self._give("client", client_address(way, family, number), PREFIX[family], way)
         self._route(way, family)
 
     def remove_address(self, way: str, family: int = 4, number: int = 1) -> None:
@@ -173,12 +180,9 @@ class Mobile(lab.Hosts):
 
     def set_server(self, *addresses: tuple[int, int]) -> None:
         """Let the server have these addresses (family, number) and no others."""
-        self.ip("server", "link", "set", "lo", "down")
-        self.ip("server", "addr", "flush", "dev", "lo")
-        self.ip("server", "link", "set", "lo", "up")
+        self.ip("server", "addr", "flush", "dev", "lo", "scope", "global")
         for family, number in addresses:
-            whole = "32" if family == 4 else "128"
-            self.ip("server", "addr", "add", f"{server_address(family, number)}/{whole}", "dev", "lo")
+            self._give("server", server_address(family, number), 32 if family == 4 else 128, "lo")
 
     def close(self) -> None:
         """End all programs and links; the namespaces go with the last of them."""

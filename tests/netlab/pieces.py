@@ -1,11 +1,12 @@
 """A program at either end of a lab: a stream of numbered pieces, and when each of them was sent and delivered.
 
     python -m tests.netlab.pieces serve HOST PORT CONFIG
-    python -m tests.netlab.pieces call ADDRESS CONFIG
+    python -m tests.netlab.pieces call ADDRESS CONFIG [HOST ...]
 
-`CONFIG` is a JSON object of `jsp.Config` fields. A line of JSON says that it is ready: what "remote" does. Then each
-line on standard input is a command, ["name", argument ...], and a line answers it, {"is": ...} or {"error": ...};
-the methods of `Server` and `Client` are the commands. The tests' side of it is `talk.py`.
+`CONFIG` is a JSON object of `jsp.Config` fields. With hosts, these are what any name means, for a lab has no name
+servers. A line of JSON says that it is ready: what "remote" does. Then each line on standard input is a command,
+["name", argument ...], and a line answers it, {"is": ...} or {"error": ...}; the methods of `Server` and `Client` are
+the commands. The tests' side of it is `talk.py`.
 
 Both ends take the time from the one monotonic clock of the machine.
 """
@@ -13,9 +14,11 @@ Both ends take the time from the one monotonic clock of the machine.
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -70,6 +73,20 @@ class Handler(jsp.Handler):
             take_pieces(stream, file, self.pieces, order["count"], order["size"])
 
 
+class Names:
+    """A resolver that knows one name."""
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self._hosts = hosts
+
+    def getaddrinfo(self, name: str, port: int, family: int, kind: int, *_: int) -> list[tuple[Any, ...]]:
+        """All hosts, in the order they were given."""
+        found: list[tuple[Any, ...]] = []
+        for host in self._hosts:
+            found += socket.getaddrinfo(host, port, family, kind, 0, socket.AI_NUMERICHOST)
+        return found
+
+
 def _paths(conn: jsp.Connection) -> list[dict[str, Any]]:
     names = ("id", "local", "remote", "state", "rtt", "mtu", "cwnd", "kind")
     return [{name: getattr(path, name, None) for name in names} for path in conn.paths]
@@ -99,7 +116,9 @@ class Server:
 class Client:
     """The commands of the client."""
 
-    def __init__(self, address: str, config: str) -> None:
+    def __init__(self, address: str, config: str, *hosts: str) -> None:
+        if hosts:
+            gevent.get_hub().resolver = Names(hosts)
         self._conn = jsp.connect(address, config=jsp.Config(**json.loads(config)))
         self._pieces: Pieces = []
         self._job: gevent.Greenlet[..., None] | None = None

@@ -70,15 +70,14 @@ class Pair:
 
     Args:
         hosts: the lab, with hosts called `server` and `client`.
-        address: the server's, that the client connects to.
+        addresses: the server's, that its name means to the client.
         config: fields of `jsp.Config`, for both.
     """
 
-    def __init__(self, hosts: Hosts, address: str, config: Mapping[str, object] | None = None) -> None:
+    def __init__(self, hosts: Hosts, *addresses: str, config: Mapping[str, object] | None = None) -> None:
         settings = json.dumps(config or {})
         self.server = End(hosts, "server", "serve", "::", str(PORT), settings)
-        host = f"[{address}]" if ":" in address else address
-        self.client = End(hosts, "client", "call", f"{IDENTITY.peer_id}@{host}:{PORT}", settings)
+        self.client = End(hosts, "client", "call", f"{IDENTITY.peer_id}@server:{PORT}", settings, *addresses)
 
     def begin(self, way: str, count: int, size: int = 1000, every: float = 0.01) -> None:
         """Begin to send pieces "up" or "down"."""
