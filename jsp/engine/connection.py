@@ -478,7 +478,7 @@ class ConnectionCore:
 
     def probe_timeout(self) -> float:
         """The probe timeout of the path in use, seconds."""
-        return self.path.recovery.rtt.probe_timeout(self.config.max_ack_delay)
+        return self.path.probe_timeout()
 
     def _after(self, now: float) -> None:
         if self.lifecycle.state is _LINGERING:

@@ -54,6 +54,20 @@ def test_silence_ends_an_idle_connection_without_a_word() -> None:
     assert not server.core.connections
 
 
+def test_closed_connection_stays_for_three_of_the_timeouts_that_the_peer_answers_within() -> None:
+    """RFC 9002 section 6.2.1: the delay of ACKs that counts is the one that the peer allows itself, not ours."""
+    world = World()
+    client, server, c, s = connected(
+        world, client_config=Config(max_ack_delay=0.001), server_config=Config(max_ack_delay=0.5)
+    )
+    rtt = c.paths[0].recovery.rtt
+    assert c.probe_timeout() == pytest.approx(rtt.probe_timeout(0.5))
+    before = world.now
+    c.close_now(world.now, Code.NO_ERROR, "")
+    world.run_until(lambda: not client.core.connections)
+    assert world.now - before >= 1.5
+
+
 def test_keep_alive_keeps_it_open() -> None:
     world = World()
     client, server, c, s = connected(world, client_config=Config(idle_timeout=5.0, keep_alive=2.0))
