@@ -200,7 +200,7 @@ class Limits:
     early_bytes: int = 8 * KIB
     "Their bytes: whoever sees a half-open connection's id can send them."
     repair_bytes: int = 128 * KIB
-    "Messages and repairs kept to recover lost messages from; the oldest give way."
+    "Messages and repairs kept to recover lost messages from; the oldest give way, sooner when `memory_limit` is near."
     connection_ids: int = 8
     "Connection ids a peer may give us for one path."
     control_ratio: int = 8

@@ -34,14 +34,18 @@ cdef class Memory:
     cdef public long long held
     cdef public long long limit
     cdef public long long sharers
+    cdef public long long spare
 
 
 cdef class ConnectionWindow(ReceiveWindow):
     cdef Memory _memory
     cdef public long long kept
+    cdef public long long spare
 
     cpdef bint may_keep(self, long long size) except? -1
     cpdef keep(self, long long change)
+    cpdef bint may_spare(self, long long size) except? -1
+    cpdef hold_spare(self, long long change)
     cpdef on_received(self, long long size)
     cpdef bint on_read(self, long long size) except? -1
     cpdef release(self)

@@ -128,14 +128,16 @@ class Memory:
     Attributes:
         limit: how many bytes that should be.
         held: how many it is.
+        spare: bytes that they hold besides, and can let go of: what lost messages are recovered from.
         sharers: the connections.
     """
 
-    __slots__ = ("held", "limit", "sharers")
+    __slots__ = ("held", "limit", "sharers", "spare")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
+        self.spare = 0
         self.sharers = 0
 
 
@@ -143,18 +145,19 @@ class ConnectionWindow(ReceiveWindow):
     """The window of a connection as a whole, which counts for the memory of the endpoint.
 
     Above its limit a connection may hold its share of it and no more: whoever fills the memory ends, and not who
-    comes when it is full. So no more than twice the limit is ever held.
+    comes when it is full. So no more than twice the limit is ever held, and half of it besides that can be let go of.
 
     Attributes:
         kept: bytes held that no credit was given for: best-effort messages.
+        spare: its part of what can be let go of.
     """
 
-    __slots__ = ("_memory", "kept")
+    __slots__ = ("_memory", "kept", "spare")
 
     def __init__(self, window: int, memory: Memory) -> None:
         super().__init__(window, window)
         self._memory: Memory | None = memory
-        self.kept = 0
+        self.kept = self.spare = 0
         memory.sharers += 1
 
     def may_keep(self, size: int) -> bool:
@@ -169,6 +172,17 @@ class ConnectionWindow(ReceiveWindow):
         self.kept += change
         if self._memory is not None:
             self._memory.held += change
+
+    def may_spare(self, size: int) -> bool:
+        """Whether there is memory for `size` bytes more that can be let go of: as long as half of it is free."""
+        memory = self._memory
+        return memory is None or memory.held + memory.spare + size <= memory.limit // 2
+
+    def hold_spare(self, change: int) -> None:
+        """`change` more of such bytes are held. No connection ends for their sake."""
+        self.spare += change
+        if self._memory is not None:
+            self._memory.spare += change
 
     def on_received(self, size: int) -> None:
         ReceiveWindow.on_received(self, size)
@@ -188,4 +202,5 @@ class ConnectionWindow(ReceiveWindow):
         memory, self._memory = self._memory, None
         if memory is not None:
             memory.held -= self.held() + self.kept
+            memory.spare -= self.spare
             memory.sharers -= 1

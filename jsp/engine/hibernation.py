@@ -111,6 +111,8 @@ def hibernate(conn: ConnectionCore) -> bool:
     if not isinstance(conn.config.congestion, str) or not is_quiet(conn):
         return False
     wake_at = conn.poll_timeout()
+    if conn.recv_messages.repair is not None:
+        conn.recv_messages.repair.rest()
     conn.asleep, conn.wake_at = _compress(_write(conn)), wake_at
     for name in _PARTS:
         setattr(conn, name, None)

@@ -149,7 +149,7 @@ class RecvMessages:
         """REPAIR. Returns whether there is now something to read that was not there before."""
         before = len(self.ready) if self.ready else 0
         if self.repair is None:
-            self.repair = RecvRepair()
+            self.repair = RecvRepair(self._window)
         self.repair.on_repair(newest, mask, number, total)
         self._take_recovered()
         return self.ready is not None and len(self.ready) > before

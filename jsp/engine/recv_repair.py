@@ -5,14 +5,15 @@ are its unknowns. The equations are kept solved as far as they can be (each has 
 one with a single unknown left *is* the missing message.
 
 A peer may send what it likes. There are at most as many equations as a mask has bits, all that is kept is bounded in
-bytes, a repair costs a few hundred operations on one symbol, and what comes out is a message like one that came by
-itself: whoever takes it checks it in the same way.
+bytes and counts for the endpoint's memory, a repair costs a few hundred operations on one symbol, and what comes out is
+a message like one that came by itself: whoever takes it checks it in the same way.
 """
 
 from __future__ import annotations
 
 from jsp.config import LIMITS
 from jsp.engine.builder import Train
+from jsp.engine.flow import ConnectionWindow
 from jsp.engine.gf256 import cauchy, combine, inverse, multiply
 from jsp.errors import BadPacket
 from jsp.wire.frames import MASK_BITS, push_recovered
@@ -55,13 +56,16 @@ class RecvRepair:
         recovered: how many were found, and were missing.
     """
 
-    __slots__ = ("_equations", "_held", "_newest", "_sources", "owed", "recovered", "solved")
+    __slots__ = ("_counted", "_equations", "_held", "_newest", "_sources", "_window", "owed", "recovered", "solved")
 
-    def __init__(self) -> None:
+    def __init__(self, window: ConnectionWindow) -> None:
+        self._window = window
         self._sources: dict[int, bytes] = {}
         # By the unknown that is in no other one; its coefficient there is 1.
         self._equations: dict[int, Equation] = {}
+        # Bytes held, and how many of them the window knows of.
         self._held = 0
+        self._counted = 0
         self._newest = 0
         self.solved: list[tuple[int, int, bytes]] = []
         self.owed: list[int] = []
@@ -72,12 +76,16 @@ class RecvRepair:
         self._advance(message_id)
         if message_id > self._newest - _SPAN and message_id not in self._sources:
             self._learn(message_id, make_symbol(order, data))
+        self._settle()
 
     def on_repair(self, newest: int, mask: int, number: int, total: bytes) -> None:
         """REPAIR came."""
         self._advance(newest)
-        if newest - mask.bit_length() < self._newest - _SPAN or len(self._equations) >= MASK_BITS:
-            return
+        if newest - mask.bit_length() >= self._newest - _SPAN and len(self._equations) < MASK_BITS:
+            self._take(newest, mask, number, total)
+        self._settle()
+
+    def _take(self, newest: int, mask: int, number: int, total: bytes) -> None:
         terms = {message_id: cauchy(number, message_id) for message_id in ids_of(newest, mask)}
         known = [(terms.pop(i), self._sources[i]) for i in list(terms) if i in self._sources]
         if not terms or max((len(symbol) for _, symbol in known), default=0) > len(total):
@@ -102,7 +110,6 @@ class RecvRepair:
                 self._held += len(other.total)
         self._equations[unknown] = equation
         self._held += len(equation.total)
-        self._shrink()
         self._collect()
 
     def _learn(self, message_id: int, symbol: bytes) -> None:
@@ -121,7 +128,6 @@ class RecvRepair:
             mine.subtract(known, 1)
             if mine.terms:
                 self._add(mine)
-        self._shrink()
         self._collect()
 
     def _keep(self, message_id: int, symbol: bytes) -> None:
@@ -151,11 +157,24 @@ class RecvRepair:
         for i in [i for i, equation in self._equations.items() if min(equation.terms) <= oldest]:
             self._held -= len(self._equations.pop(i).total)
 
-    def _shrink(self) -> None:
-        while self._held > LIMITS.repair_bytes and self._sources:
+    def _settle(self) -> None:
+        """Let go of what there is no room for, the oldest first, and say what is held."""
+        while self._sources and not self._has_room():
             self._held -= len(self._sources.pop(next(iter(self._sources))))
-        while self._held > LIMITS.repair_bytes and self._equations:
+        while self._equations and not self._has_room():
             self._held -= len(self._equations.pop(next(iter(self._equations))).total)
+        self._window.hold_spare(self._held - self._counted)
+        self._counted = self._held
+
+    def _has_room(self) -> bool:
+        return self._held <= LIMITS.repair_bytes and self._window.may_spare(self._held - self._counted)
+
+    def rest(self) -> None:
+        """Nothing came for long: what is here makes good nothing any more."""
+        self._sources.clear()
+        self._equations.clear()
+        self._held = 0
+        self._settle()
 
     def on_delivered(self, message_id: int) -> None:
         """A message that was found was missing, too."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsp.config import LIMITS, Config
+from jsp.config import KIB, LIMITS, MIB, Config
+from jsp.engine.flow import ConnectionWindow, Memory
 from jsp.engine.gf256 import cauchy, combine
 from jsp.engine.recv_repair import RecvRepair
 from jsp.errors import Code
@@ -47,7 +48,7 @@ def made_up(count: int, seed: int, first: int = 0) -> Messages:
 def test_one_repair_stands_in_for_any_one_message() -> None:
     messages = made_up(10, 1)
     for lost in range(10):
-        decoder = RecvRepair()
+        decoder = RecvRepair(ConnectionWindow(0, Memory(MIB)))
         for i in range(10):
             if i != lost:
                 decoder.on_message(i, *messages[i])
@@ -57,7 +58,7 @@ def test_one_repair_stands_in_for_any_one_message() -> None:
 
 def test_repairs_may_come_before_the_messages() -> None:
     messages = made_up(6, 2)
-    decoder = RecvRepair()
+    decoder = RecvRepair(ConnectionWindow(0, Memory(MIB)))
     for number in range(3):
         decoder.on_repair(*repair_of(messages, list(range(6)), number))
     assert not take(decoder)
@@ -69,7 +70,7 @@ def test_repairs_may_come_before_the_messages() -> None:
 
 def test_what_came_by_itself_is_not_found_again() -> None:
     messages = made_up(4, 3)
-    decoder = RecvRepair()
+    decoder = RecvRepair(ConnectionWindow(0, Memory(MIB)))
     for i in range(4):
         decoder.on_message(i, *messages[i])
     decoder.on_repair(*repair_of(messages, [0, 1, 2, 3], 7))
@@ -93,7 +94,7 @@ def test_all_that_follows_from_what_came_is_known_and_nothing_else(
         events.append(repair_of(messages, chosen, number))
         rows.append([cauchy(number, i) if i in chosen else 0 for i in ids])
     chance.shuffle(events)
-    decoder = RecvRepair()
+    decoder = RecvRepair(ConnectionWindow(0, Memory(MIB)))
     found: Messages = {}
     for event in events:
         if isinstance(event, int):
@@ -111,7 +112,7 @@ def test_all_that_follows_from_what_came_is_known_and_nothing_else(
 
 def test_what_is_old_is_forgotten() -> None:
     messages = made_up(300, 4)
-    decoder = RecvRepair()
+    decoder = RecvRepair(ConnectionWindow(0, Memory(MIB)))
     for i in range(0, 300, 2):
         decoder.on_message(i, *messages[i])
         if i >= 10:
@@ -123,7 +124,7 @@ def test_what_is_old_is_forgotten() -> None:
 
 
 def test_large_messages_are_kept_within_bounds() -> None:
-    decoder = RecvRepair()
+    decoder = RecvRepair(ConnectionWindow(0, Memory(MIB)))
     for i in range(60):
         decoder.on_message(2 * i, -1, bytes(60_000))
         decoder.on_repair(2 * i + 1, 0b11, i, bytes(60_010))
@@ -131,12 +132,33 @@ def test_large_messages_are_kept_within_bounds() -> None:
     assert decoder._held > LIMITS.repair_bytes // 2
 
 
+def test_what_is_kept_counts_for_the_memory_and_leaves_half_of_it_to_others() -> None:
+    memory = Memory(64 * KIB)
+    window = ConnectionWindow(0, memory)
+    decoder = RecvRepair(window)
+    for i in range(40):
+        decoder.on_message(2 * i, -1, bytes(1000))
+        decoder.on_repair(2 * i + 1, 0b11, i, bytes(1010))
+        take(decoder)
+        assert memory.spare == decoder._held <= 32 * KIB
+    assert memory.spare > 29 * KIB
+    others = ConnectionWindow(64 * KIB, memory)
+    others.on_received(60 * KIB)  # and does not end for what can be let go of
+    decoder.on_message(80, -1, b"")
+    assert not memory.spare
+    others.on_read(60 * KIB)
+    decoder.on_message(82, -1, bytes(1000))
+    assert memory.spare == decoder._held > 1000
+    window.release()
+    assert not memory.spare
+
+
 @examples(60)
 @given(st.integers(0, 1 << 30))
 def test_any_repairs_are_survived(seed: int) -> None:
     """Ids, masks, numbers and sums as they come."""
     chance = random.Random(seed)
-    decoder = RecvRepair()
+    decoder = RecvRepair(ConnectionWindow(0, Memory(MIB)))
     known: dict[int, bytes] = {}
     for _ in range(150):
         newest = chance.choice((3, 40, 50, 60, 100, chance.randrange(1 << 61)))
