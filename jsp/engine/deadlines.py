@@ -52,7 +52,9 @@ def update(conn: ConnectionCore, now: float) -> None:
     deadlines[_LOSS] = loss
     deadlines[_ACK] = ack
     deadlines[_PATH] = moving
-    deadlines[_EXPIRY] = conn.send_messages.next_expiry()
+    expiry = conn.send_messages.next_expiry()
+    repair = conn.send_messages.repair
+    deadlines[_EXPIRY] = expiry if repair is None else min(expiry, repair.tail_at)
 
 
 def on_confirmed(conn: ConnectionCore, now: float) -> None:
@@ -119,6 +121,11 @@ def _on_keys(conn: ConnectionCore, now: float) -> None:
 
 def _on_expiry(conn: ConnectionCore, now: float) -> None:
     conn.send_messages.expire(now)
+    repair = conn.send_messages.repair
+    if repair is not None and repair.tail_at <= now:
+        queue = repair.on_tail(now)
+        if queue is not None:
+            conn.scheduler.add(queue)
 
 
 def _on_linger(conn: ConnectionCore, now: float) -> None:

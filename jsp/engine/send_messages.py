@@ -487,7 +487,8 @@ class SendMessages:
             return
         start, stop, attempt = part
         if attempt >= message.retransmits:
-            self._give_up(message, _LOST if message.retransmits >= 0 else _REPLACED)
+            if message.retransmits < 0 or self.repair is None or not self.repair.may_bring(message):
+                self._give_up(message, _LOST if message.retransmits >= 0 else _REPLACED)
             return
         if stop < 0:
             stop = message.size

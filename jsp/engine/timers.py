@@ -19,7 +19,7 @@ PATH = 6  # When a path challenge must be repeated or given up.
 KEYS = 7  # When the keys before a key update are forgotten.
 LINGER = 8  # When a close stops waiting for deliveries.
 DRAIN = 9  # When a closed connection is forgotten.
-EXPIRY = 10  # When a message is no longer worth sending.
+EXPIRY = 10  # When a message is no longer worth sending, or needs a repair behind it.
 COUNT = 11
 
 NAMES = ("LOSS", "ACK", "PACING", "IDLE", "KEEP_ALIVE", "HANDSHAKE", "PATH", "KEYS", "LINGER", "DRAIN", "EXPIRY")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jsp.config import LIMITS, Config
 from jsp.engine.connection import ConnectionCore
@@ -17,15 +17,24 @@ from tests.sim.world import World, connected
 
 @dataclass(frozen=True)
 class Traffic:
-    """Seconds and bytes. `count` messages, a `burst` of them every `gap`; `bulk`: a stream beside that never ends."""
+    """Seconds and bytes. `count` messages, a `burst` of them every `gap`, and a `pause` after so many bursts (0: none);
+    `bulk`: a stream beside that never ends."""
 
     count: int = 1000
     gap: float = 0.002
     burst: int = 1
     sizes: tuple[int, ...] = (200,)
     ttl: float = 0.05
+    retransmits: int | None = None
     ordered: bool = False
     bulk: bool = False
+    bursts: int = 1
+    pause: float = 0.0
+
+    def duration(self) -> float:
+        """How long it takes to send all."""
+        bursts = self.count / self.burst
+        return bursts * self.gap + (bursts / self.bursts) * self.pause
 
 
 @dataclass
@@ -35,12 +44,16 @@ class Outcome:
     Attributes:
         delays: seconds from `send` to the receiver's application, of those that arrived, sorted.
         in_time: how many had arrived when their time was up.
+        last_in_time: of the messages before a pause, the share of which that is true.
+        lost_in_vain: how many arrived that were reported lost.
         sent_bytes: UDP payload of the sender.
         bulk_bytes: of the stream, read by the receiver.
     """
 
     delays: list[float] = field(default_factory=list)
     in_time: int = 0
+    last_in_time: float = 0.0
+    lost_in_vain: int = 0
     sent_bytes: int = 0
     bulk_bytes: int = 0
     repairs: int = 0
@@ -61,6 +74,7 @@ class DatedRun:
         self.sent: dict[bytes, tuple[float, OutMessage]] = {}
         self.got: dict[bytes, float] = {}
         self.order: list[bytes] = []
+        self.last: list[bytes] = []
         self.outcome = Outcome()
         self._chance = random.Random(seed)
         self._bulk = self.c.open_stream() if traffic.bulk else None
@@ -70,14 +84,17 @@ class DatedRun:
         before = self.c.counters.bytes_sent
         self._send(self.traffic.count)
         messages = self.c.send_messages
-        self.world.run_for(self.traffic.count / self.traffic.burst * self.traffic.gap + self.traffic.ttl)
+        self.world.run_for(self.traffic.duration() + self.traffic.ttl)
         out = self.outcome
         out.sent_bytes = self.c.counters.bytes_sent - before
         self.world.run_until(lambda: not (messages.unresolved or messages.waiting or self.c.scheduler))
         self.world.run_for(1.0)
         self._check()
         out.delays = sorted(at - self.sent[data][0] for data, at in self.got.items())
-        out.in_time = sum(delay <= self.traffic.ttl + 1e-9 for delay in out.delays)
+        in_time = {data for data, at in self.got.items() if at - self.sent[data][0] <= self.traffic.ttl + 1e-9}
+        out.in_time = len(in_time)
+        out.last_in_time = sum(data in in_time for data in self.last) / max(len(self.last), 1)
+        out.lost_in_vain = sum(OUTCOMES[self.sent[data][1].outcome] == "lost" for data in self.got)
         sender, receiver = self.c.send_messages.repair, self.s.recv_messages.repair
         if sender is not None:
             out.repairs, out.repair_bytes = sender.sent, sender.sent_bytes
@@ -90,15 +107,20 @@ class DatedRun:
         traffic = self.traffic
         for i in range(left, max(left - traffic.burst, 0), -1):
             data = (b"%d:" % i).ljust(self._chance.choice(traffic.sizes), b"%d" % (i % 10))
-            mode = PartiallyReliable(ttl=traffic.ttl)
+            mode = PartiallyReliable(traffic.ttl, traffic.retransmits)
             message = self.c.send_message(self.world.now, data, mode, traffic.ordered)
             assert message is not None
             self.sent[data] = (self.world.now, message)
         if self._bulk is not None and self._bulk.send is not None and self._bulk.send.unsent() < 100_000:
             self._bulk.send.write(bytes(100_000))
         self.client.flush(self.c)
-        if left > traffic.burst:
-            self.world.schedule(self.world.now + traffic.gap, lambda: self._send(left - traffic.burst))
+        left -= traffic.burst
+        pause = 0.0
+        if traffic.pause and (traffic.count - left) % (traffic.burst * traffic.bursts) == 0:
+            self.last.append(data)
+            pause = traffic.pause
+        if left > 0:
+            self.world.schedule(self.world.now + traffic.gap + pause, lambda: self._send(left))
 
     def _on_event(self, connection: ConnectionCore, event: object) -> None:
         if isinstance(event, MessagesReadable):
@@ -125,7 +147,7 @@ class DatedRun:
 def check_bounds(repair: RecvRepair) -> None:
     """What is kept to recover messages from, as the module promises."""
     held = sum(map(len, repair._sources.values())) + sum(len(e.total) for e in repair._equations.values())
-    assert repair._held == held, "what is kept was not counted"
+    assert repair._held == repair._window.spare == held, "what is kept was not counted"
     assert held <= LIMITS.repair_bytes and len(repair._sources) <= 60 and len(repair._equations) <= 30
     assert not repair.solved
 
@@ -162,6 +184,10 @@ def run_random(seed: int) -> Outcome:
             rate=chance.choice((None, None, 500_000)),
         )
 
+    traffic = replace(
+        traffic, retransmits=chance.choice((None, None, 0, 1)), bursts=chance.choice((1, 10)),
+        pause=chance.choice((0.0, 0.0, 0.05, 0.5)),
+    )  # fmt: skip
     config = Config(
         congestion=chance.choice(("cubic", "bbr")), max_datagram_size=chance.choice((1200, 1452, 4000)),
         idle_timeout=300.0, handshake_timeout=100.0,
