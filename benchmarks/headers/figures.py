@@ -56,7 +56,6 @@ def headers(mix: Mix, loss: float) -> Figures:
         "packets with data": carriers,
         "pieces": client.pieces + server.pieces,
         "datagrams": [client.datagrams, server.datagrams],
-        "ack share": (client.ack_bytes + server.ack_bytes) / (client.payload + server.payload),
     }
 
 
@@ -115,11 +114,14 @@ def coalescing() -> Figures:
 
 
 def acknowledging() -> Figures:
-    """ACK packets and bytes a MB of a bulk stream: a batch at a time, a datagram at a time, and each by itself."""
+    """ACK packets and bytes a MB of a bulk stream: a batch at a time, also under loss, a datagram at a time, and each
+    by itself."""
     mix = Mix(BULK, "", [Write(0, "2", 16 << 20, 1, -1, 0.0)])
+    ways: dict[str, dict[str, Any]] = {"batches": {}, **{f"{loss:.0%}": {"loss": loss} for loss in LOSSES[1:]}}
+    ways |= {"single": {"batches": False}, "off": {"batches": False, "eager": True}}
     found = {}
-    for label, batches, eager in (("batches", True, False), ("single", False, False), ("off", False, True)):
-        client, server = play(mix, batches=batches, eager=eager)
+    for label, way in ways.items():
+        client, server = play(mix, **way)
         found[label] = {
             "packets a MB": server.acks / (client.payload / _MB),
             "bytes a MB": server.ack_bytes / (client.payload / _MB),

@@ -68,6 +68,8 @@ def _acknowledging(result: dict[str, Any]) -> Rows:
     rows: Rows = [["bulk, acknowledged", "ACK packets a MB", "bytes a MB", "of the data"]]
     words = {
         "batches": "as trains arrive together",
+        "1%": "the same, 1% lost",
+        "10%": "the same, 10% lost",
         "single": "as each datagram arrives alone",
         "off": "each datagram by itself",
     }
