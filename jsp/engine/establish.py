@@ -29,9 +29,10 @@ from jsp.engine.timers import LINGER, NEVER
 from jsp.errors import BadPacket, Code, ProtocolViolation
 from jsp.recovery.acks import MIN_DELAY_S
 from jsp.recovery.loss import PacketSpace
-from jsp.wire.frames import HANDSHAKE, INITIAL, MASK_BITS
+from jsp.wire.frames import HANDSHAKE, INITIAL
 from jsp.wire.messages import TransportParams
 from jsp.wire.params import encode_params, parse_params
+from jsp.wire.repair_frames import MASK_BITS
 
 if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore

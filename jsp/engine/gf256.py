@@ -57,3 +57,27 @@ def cauchy(number: int, place: int) -> int:
     """The coefficient of source `place` in repair `number`: an element of a Cauchy matrix (RFC 8681 leaves them to
     chance). Whatever part of it, as many rows as columns, can be solved, as long as fewer than 128 of each differ."""
     return inverse((number & 127) ^ (128 | place & 127))
+
+
+class Equation:
+    """A linear equation: `terms` (coefficients by unknown) make the sum `total`."""
+
+    __slots__ = ("terms", "total")
+
+    def __init__(self, terms: dict[int, int], total: bytes) -> None:
+        self.terms = terms
+        self.total = total
+
+    def subtract(self, other: Equation, factor: int) -> None:
+        """Take `factor` times another equation out of this one."""
+        for unknown, coefficient in other.terms.items():
+            left = self.terms.get(unknown, 0) ^ multiply(coefficient, factor)
+            if left:
+                self.terms[unknown] = left
+            else:
+                self.terms.pop(unknown, None)
+        self.total = combine(((1, self.total), (factor, other.total)), max(len(self.total), len(other.total)))
+
+    def scale(self, factor: int) -> None:
+        self.terms = {i: multiply(c, factor) for i, c in self.terms.items()}
+        self.total = combine(((factor, self.total),), len(self.total))

@@ -76,6 +76,7 @@ cpdef long long _on_short_form(
 cpdef _on_ack_short(ConnectionCore conn, Path path, Reader reader, long long number, double now)
 @cython.locals(messages=RecvMessages, frame=MessageFrame)
 cpdef _on_message(ConnectionCore conn, Reader reader, long long kind, double now)
+cpdef _signal(ConnectionCore conn)
 cpdef _on_ping(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)
 @cython.locals(offset=cython.longlong, start=cython.longlong, stop=cython.longlong)
 cpdef _on_crypto(ConnectionCore conn, Path path, long long level, Reader r, double now, source, long long kind)

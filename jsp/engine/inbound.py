@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import jsp.wire.frames as frames
 import jsp.wire.memory as memory
 import jsp.wire.path_frames as path_frames
+import jsp.wire.repair_frames as repair_frames
 from jsp.config import LIMITS
 from jsp.engine import ending, establish
 from jsp.engine.events import MessagesReadable
@@ -253,24 +254,31 @@ def _on_message(conn: ConnectionCore, reader: Reader, kind: int, now: float) -> 
     messages = conn.recv_messages
     frame = conn.message_frame
     frames.parse_message(reader, kind, frame)
-    if messages.on_message(frame, reader.data, now) and not messages.signalled:
-        messages.signalled = True
+    if messages.on_message(frame, reader.data, now):
+        _signal(conn)
+
+
+def _signal(conn: ConnectionCore) -> None:
+    """There are messages to read."""
+    if not conn.recv_messages.signalled:
+        conn.recv_messages.signalled = True
         conn.events.append(MessagesReadable())
 
 
 def _on_extension(conn: ConnectionCore, reader: Reader, kind: int, found: int, now: float) -> int:
     """A frame with a length, which is passed over when we do not know it; returns what `walk` has found by it."""
-    if kind == frames.REPAIR and conn.config.repair:
+    if kind in (repair_frames.REPAIR, repair_frames.REPAIR_FRAGMENTS) and conn.config.repair:
         # SPEC 8.8: one in a packet counts. It takes longer than other frames, and more are of little use.
-        _on_repair(conn, reader, found & _REPAIRED == 0)
+        if conn.recv_messages.on_repair(reader, kind, found & _REPAIRED == 0):
+            _signal(conn)
         return _ELICITING | _NOT_PROBING | _REPAIRED
     conn.spend_control(1)
     if kind == _ACK_FREQUENCY:
         _on_ack_frequency(conn, reader)
     elif kind == path_frames.PATH_ABANDON or kind == path_frames.PATH_STATUS:
         on_path_frame(conn, reader, kind, now)
-    elif kind == frames.RECOVERED and conn.send_messages.repair is not None:
-        conn.send_messages.repair.on_recovered(*frames.parse_recovered(reader))
+    elif kind == repair_frames.RECOVERED and conn.send_messages.repair is not None:
+        conn.send_messages.repair.on_recovered(*repair_frames.parse_recovered(reader))
     else:
         frames.skip_unknown(reader)
     return _ELICITING | _NOT_PROBING
@@ -323,17 +331,6 @@ def _on_ack_short(conn: ConnectionCore, path: Path, reader: Reader, number: int,
     path.recovery.on_ack(space, [known], [largest + 1], delay, now, None, True)
     if conn.scheduler.done:
         conn.streams.settle_done()
-
-
-def _on_repair(conn: ConnectionCore, reader: Reader, counts: bool) -> None:
-    newest, mask, number, start, stop = frames.parse_repair(reader)
-    if not counts:
-        return
-    messages = conn.recv_messages
-    more = messages.on_repair(newest, mask, number, memory.piece(reader.data, start, stop))
-    if more and not messages.signalled:
-        messages.signalled = True
-        conn.events.append(MessagesReadable())
 
 
 _Handler = Callable[["ConnectionCore", Path, int, Reader, float, Endpoint, int], None]
@@ -453,10 +450,8 @@ def _on_handshake_done(
 
 def _on_abandon(conn: ConnectionCore, r: Reader) -> None:
     message_id, order, sent = frames.parse_abandon(r)
-    messages = conn.recv_messages
-    if messages.on_abandon(message_id, order, sent) and not messages.signalled:
-        messages.signalled = True
-        conn.events.append(MessagesReadable())
+    if conn.recv_messages.on_abandon(message_id, order, sent):
+        _signal(conn)
 
 
 def _on_new_token(

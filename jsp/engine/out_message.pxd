@@ -15,6 +15,7 @@ cdef class OutMessage:
     cdef public long long order
     cdef public long long outcome
     cdef public SendMessages owner
+    cdef public long long piece
     cdef public MessageQueue queue
     cdef public bint redundant
     cdef public long long retransmits

@@ -40,6 +40,7 @@ class OutMessage:
         seq: its place among all messages of the connection; who replaces another one takes over its place.
         order: its place among the ordered ones, or -1.
         expires: when its time is up.
+        piece: bytes of each of its fragments, if repairs may be made of them; else 0.
         redundant: whether it goes by all paths at once.
         retransmits: how often any part of it is sent again; below 0: a newer one has replaced it.
         sent: bytes sent at least once.
@@ -50,7 +51,7 @@ class OutMessage:
     """
 
     __slots__ = (
-        "acked", "data", "expires", "id", "key", "kind", "order", "outcome", "owner", "queue", "redundant",
+        "acked", "data", "expires", "id", "key", "kind", "order", "outcome", "owner", "piece", "queue", "redundant",
         "retransmits", "sent", "seq", "size", "state", "told", "waiting", "watcher",
     )  # fmt: skip
 
@@ -63,6 +64,7 @@ class OutMessage:
     order: int
     outcome: int
     owner: SendMessages
+    piece: int
     queue: MessageQueue
     redundant: bool
     retransmits: int
@@ -107,7 +109,7 @@ def make_message(owner: SendMessages, data: bytes, kind: int, expires: float, re
     message.kind = kind
     message.expires = expires
     message.retransmits = retransmits
-    message.id = message.seq = message.sent = message.told = 0
+    message.id = message.piece = message.seq = message.sent = message.told = 0
     message.order = -1
     message.state = WAITING
     message.outcome = PENDING

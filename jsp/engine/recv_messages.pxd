@@ -18,6 +18,8 @@ cdef class InMessage:
     cdef public bytearray data
     cdef public double expires
     cdef public RangeSet got
+    cdef public long long kind
+    cdef public long long order
     cdef public long long total
 
     @cython.locals(end=cython.longlong)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 
 import jsp.wire.memory as memory
+import jsp.wire.repair_frames as repair_frames
 from jsp.config import LIMITS, Config
 from jsp.engine.flow import ConnectionWindow
 from jsp.engine.message import Message
@@ -19,6 +20,7 @@ from jsp.engine.modes import BEST_EFFORT, RELIABLE, PartiallyReliable
 from jsp.engine.recv_repair import RecvRepair
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire import frames
+from jsp.wire.buffer import Reader
 from jsp.wire.frames import MessageFrame
 from jsp.wire.ranges import RangeSet
 
@@ -36,11 +38,14 @@ _SEEN_MAX = 4096
 
 
 class InMessage:
-    """A message under reassembly. `charged` bytes of it were taken from the window."""
+    """A message under reassembly. `kind` and `order` are those of its frames; `charged` bytes of it were taken from the
+    window."""
 
-    __slots__ = ("charged", "data", "expires", "got", "total")
+    __slots__ = ("charged", "data", "expires", "got", "kind", "order", "total")
 
-    def __init__(self, total: int, expires: float) -> None:
+    def __init__(self, frame: MessageFrame, total: int, expires: float) -> None:
+        self.kind = frame.kind
+        self.order = frame.order
         self.total = total
         self.data = bytearray()
         self.got = RangeSet()
@@ -140,18 +145,35 @@ class RecvMessages:
             self._on_best_effort(frame, data, total, now)
         else:
             self._on_reliable(frame, data, total)
-            if self.repair is not None and frame.kind & _PARTIAL and frame.total < 0:
-                self.repair.on_message(frame.id, frame.order, memory.piece(data, frame.start, frame.stop))
-                self._take_recovered()
+            if self.repair is not None and frame.kind & _PARTIAL:
+                if frame.total < 0:
+                    self.repair.on_message(frame.id, frame.order, memory.piece(data, frame.start, frame.stop))
+                    self._take_recovered()
+                else:
+                    self._complete(frame.id)
         return self.ready is not None and len(self.ready) > before
 
-    def on_repair(self, newest: int, mask: int, number: int, total: bytes) -> bool:
-        """REPAIR. Returns whether there is now something to read that was not there before."""
+    def on_repair(self, reader: Reader, kind: int, counts: bool) -> bool:
+        """REPAIR or REPAIR_FRAGMENTS, taken if it `counts`. Returns whether there is now something to read that was not
+        there before."""
+        if kind == repair_frames.REPAIR:
+            newest, mask, number, start, stop = repair_frames.parse_repair(reader)
+        else:
+            newest, number, start, stop = repair_frames.parse_repair_fragments(reader)
+        if not counts:
+            return False
         before = len(self.ready) if self.ready else 0
         if self.repair is None:
             self.repair = RecvRepair(self._window)
-        self.repair.on_repair(newest, mask, number, total)
-        self._take_recovered()
+        total = memory.piece(reader.data, start, stop)
+        if kind == repair_frames.REPAIR:
+            self.repair.on_repair(newest, mask, number, total)
+            self._take_recovered()
+        else:
+            partial = self.partial.get(newest)
+            if partial is not None and partial.kind & _PARTIAL:
+                self.repair.on_fragments(newest, partial.total, number, total)
+                self._complete(newest)
         return self.ready is not None and len(self.ready) > before
 
     def _take_recovered(self) -> None:
@@ -166,6 +188,21 @@ class RecvMessages:
             frame.kind |= _PARTIAL | (_ORDERED if order >= 0 else 0)
             frame.id, frame.order, frame.stop = message_id, order, len(content)
             self._on_reliable(frame, bytearray(content), len(content))
+            repair.on_delivered(message_id)
+
+    def _complete(self, message_id: int) -> None:
+        """What is missing of a message in fragments, if it follows from its repairs: more of the same."""
+        repair = self.repair
+        partial = self.partial.get(message_id)
+        if repair is None or partial is None:
+            return
+        found = repair.find(message_id, partial.data, partial.got, partial.total)
+        for offset, content in found.items():
+            frame = MessageFrame()
+            frame.kind, frame.id, frame.order = partial.kind, message_id, partial.order
+            frame.offset, frame.total, frame.stop = offset, partial.total, len(content)
+            self._on_reliable(frame, bytearray(content), partial.total)
+        if found:
             repair.on_delivered(message_id)
 
     def _check_size(self, total: int) -> None:
@@ -184,7 +221,7 @@ class RecvMessages:
         if partial is None:
             if len(self.partial) >= LIMITS.partial_messages:
                 raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many messages at once")
-            partial = self.partial[frame.id] = InMessage(total, 0.0)
+            partial = self.partial[frame.id] = InMessage(frame, total, 0.0)
             self._window.on_received(_OVERHEAD)
         if partial.total != total:
             raise ProtocolViolation(Code.PROTOCOL_VIOLATION, "a message changed its size")
@@ -215,6 +252,8 @@ class RecvMessages:
 
     def _note_delivered(self, message_id: int) -> None:
         self._delivered.add(message_id, message_id + 1)
+        if self.repair is not None:
+            self.repair.forget(message_id)
         # Ids are given out without holes, so a peer that leaves ever more of them makes us remember on purpose.
         if len(self._delivered) > _IDS_MAX:
             raise ProtocolViolation(Code.EXCESSIVE_LOAD, "too many message ids left out")
@@ -269,7 +308,7 @@ class RecvMessages:
         if partial is None:
             if len(self._best_effort) >= LIMITS.best_effort_partial:
                 self._forget_best_effort(next(iter(self._best_effort)))
-            partial = self._best_effort[frame.id] = InMessage(total, now + LIMITS.best_effort_lifetime)
+            partial = self._best_effort[frame.id] = InMessage(frame, total, now + LIMITS.best_effort_lifetime)
         if partial.total != total:
             self._forget_best_effort(frame.id)
             return

@@ -14,37 +14,16 @@ from __future__ import annotations
 from jsp.config import LIMITS
 from jsp.engine.builder import Train
 from jsp.engine.flow import ConnectionWindow
-from jsp.engine.gf256 import cauchy, combine, inverse, multiply
+from jsp.engine.gf256 import Equation, cauchy, combine, inverse
+from jsp.engine.pieces import PIECES_MAX, count_pieces, find_pieces
 from jsp.errors import BadPacket
-from jsp.wire.frames import MASK_BITS, push_recovered
+from jsp.wire.ranges import RangeSet
+from jsp.wire.repair_frames import MASK_BITS, push_recovered
 from jsp.wire.symbols import ids_of, make_symbol, mask_of, parse_symbol
 
 # Ids this far below the newest are forgotten: a mask reaches half as far, and packets may overtake each other.
 _SPAN = 2 * MASK_BITS
-
-
-class Equation:
-    """`terms` (coefficients by message id) make the sum `total`."""
-
-    __slots__ = ("terms", "total")
-
-    def __init__(self, terms: dict[int, int], total: bytes) -> None:
-        self.terms = terms
-        self.total = total
-
-    def subtract(self, other: Equation, factor: int) -> None:
-        """Take `factor` times another equation out of this one."""
-        for message_id, coefficient in other.terms.items():
-            left = self.terms.get(message_id, 0) ^ multiply(coefficient, factor)
-            if left:
-                self.terms[message_id] = left
-            else:
-                self.terms.pop(message_id, None)
-        self.total = combine(((1, self.total), (factor, other.total)), max(len(self.total), len(other.total)))
-
-    def scale(self, factor: int) -> None:
-        self.terms = {i: multiply(c, factor) for i, c in self.terms.items()}
-        self.total = combine(((factor, self.total),), len(self.total))
+_OVERHEAD = LIMITS.message_overhead
 
 
 class RecvRepair:
@@ -56,13 +35,17 @@ class RecvRepair:
         recovered: how many were found, and were missing.
     """
 
-    __slots__ = ("_counted", "_equations", "_held", "_newest", "_sources", "_window", "owed", "recovered", "solved")
+    __slots__ = (
+        "_counted", "_equations", "_held", "_newest", "_sources", "_sums", "_window", "owed", "recovered", "solved",
+    )  # fmt: skip
 
     def __init__(self, window: ConnectionWindow) -> None:
         self._window = window
         self._sources: dict[int, bytes] = {}
         # By the unknown that is in no other one; its coefficient there is 1.
         self._equations: dict[int, Equation] = {}
+        # Repairs of messages in fragments, by message and number.
+        self._sums: dict[int, dict[int, bytes]] = {}
         # Bytes held, and how many of them the window knows of.
         self._held = 0
         self._counted = 0
@@ -157,12 +140,43 @@ class RecvRepair:
         for i in [i for i, equation in self._equations.items() if min(equation.terms) <= oldest]:
             self._held -= len(self._equations.pop(i).total)
 
+    # --- messages in fragments ------------------------------------------------------------------------------
+
+    def on_fragments(self, message_id: int, size: int, number: int, total: bytes) -> None:
+        """REPAIR_FRAGMENTS came, of a message of `size` bytes of which something is here."""
+        sums = self._sums.get(message_id, {})
+        count = count_pieces(size, len(total))
+        if not 1 < count <= PIECES_MAX or len(sums) == count or number & 127 in sums:
+            return
+        if sums and len(next(iter(sums.values()))) != len(total):
+            return
+        self._sums[message_id] = sums
+        sums[number & 127] = total
+        self._held += len(total) + _OVERHEAD
+        self._settle()
+
+    def find(self, message_id: int, data: bytearray, got: RangeSet, size: int) -> dict[int, bytes]:
+        """What such a message lacks, by offset; nothing while that is not known."""
+        sums = self._sums.get(message_id)
+        return find_pieces(data, got, size, sums) if sums else {}
+
+    def forget(self, message_id: int) -> None:
+        """It is over."""
+        sums = self._sums.pop(message_id, None)
+        if sums:
+            self._held -= sum(len(total) + _OVERHEAD for total in sums.values())
+            self._settle()
+
+    # --- bounds --------------------------------------------------------------------------------------------
+
     def _settle(self) -> None:
         """Let go of what there is no room for, the oldest first, and say what is held."""
         while self._sources and not self._has_room():
             self._held -= len(self._sources.pop(next(iter(self._sources))))
         while self._equations and not self._has_room():
             self._held -= len(self._equations.pop(next(iter(self._equations))).total)
+        while self._sums and not self._has_room():
+            self._held -= sum(len(total) + _OVERHEAD for total in self._sums.pop(next(iter(self._sums))).values())
         self._window.hold_spare(self._held - self._counted)
         self._counted = self._held
 
@@ -173,6 +187,7 @@ class RecvRepair:
         """Nothing came for long: what is here makes good nothing any more."""
         self._sources.clear()
         self._equations.clear()
+        self._sums.clear()
         self._held = 0
         self._settle()
 

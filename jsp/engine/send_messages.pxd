@@ -1,19 +1,14 @@
 # C types of send_messages.py.
 import cython
+cimport jsp.engine.fragments as fragments
 cimport jsp.engine.out_message as out
-cimport jsp.wire.buffer as octets
-cimport jsp.wire.memory as memory
 from jsp.engine.builder cimport Train
 from jsp.engine.flow cimport SendCredit
 from jsp.engine.message_queue cimport MessageQueue
 from jsp.engine.out_message cimport OutMessage
 from jsp.engine.scheduler cimport Scheduler
-from jsp.wire.ranges cimport RangeSet
 
 cdef long long _MESSAGE
-cdef long long _MESSAGE_NEXT
-cdef long long _LEN
-cdef long long _FRAGMENT
 cdef long long _ORDERED
 cdef long long _BEST_EFFORT
 cdef long long _PARTIAL
@@ -103,10 +98,7 @@ cdef class SendMessages:
         message=OutMessage,
     )
     cpdef bint write_again(self, Train train, MessageQueue queue) except? -1
-    @cython.locals(
-        total=cython.longlong, kind=cython.longlong, head=cython.longlong, room=cython.longlong, size=cython.longlong,
-        message_id=cython.longlong, whole=cython.bint, follows=cython.bint, kind_at=cython.longlong,
-    )
+    @cython.locals(whole=cython.bint, end=cython.longlong)
     cpdef long long _write_frame(
         self, Train train, OutMessage message, long long start, long long stop, long long allowed
     ) except? -1

@@ -16,9 +16,8 @@ from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+import jsp.engine.fragments as fragments
 import jsp.engine.out_message as out
-import jsp.wire.buffer as octets
-import jsp.wire.memory as memory
 from jsp.config import LIMITS
 from jsp.engine.builder import Train
 from jsp.engine.events import MessageSettled
@@ -31,15 +30,11 @@ from jsp.engine.timers import NEVER
 from jsp.engine.traffic import Event
 from jsp.wire import frames
 from jsp.wire.frames import push_frame
-from jsp.wire.ranges import RangeSet
 
 if TYPE_CHECKING:
     from jsp.engine.send_repair import SendRepair
 
 _MESSAGE = frames.MESSAGE
-_MESSAGE_NEXT = frames.MESSAGE_NEXT
-_LEN = frames.MESSAGE_LEN
-_FRAGMENT = frames.MESSAGE_FRAGMENT
 _ORDERED = frames.MESSAGE_ORDERED
 _BEST_EFFORT = frames.MESSAGE_BEST_EFFORT
 _PARTIAL = frames.MESSAGE_PARTIAL
@@ -356,7 +351,7 @@ class SendMessages:
         if not message.kind & _BEST_EFFORT:
             self._credit.used += end - start
         train.note(message, _WHOLE if message.acked is None else (start, end, 0), None)
-        if message.expires != _NEVER and message.acked is None and self.repair is not None:
+        if end == message.size and message.expires != _NEVER and self.repair is not None:
             self.repair.protect(message, train)
         if end == message.size:
             self._on_sent(message, fresh)
@@ -398,48 +393,19 @@ class SendMessages:
 
     def _write_frame(self, train: Train, message: OutMessage, start: int, stop: int, allowed: int) -> int:
         """One MESSAGE frame with bytes from `start` on; where it ends, or -1 when a new packet is needed."""
-        total = message.size
-        kind = message.kind
-        message_id = self._id_of(message)
-        size = stop - start
-        head = 1 + octets.varint_size(message_id) + (octets.varint_size(message.order) if message.order >= 0 else 0)
-        room = train.end - train.pos
-        whole = size == total and message.acked is None and size <= allowed
-        follows = False
-        if whole and head + octets.varint_size(size) + size <= train.capacity:
-            follows = message.follows(train.message, message_id)
-            if (1 if follows else head) + octets.varint_size(size) + size > room:
-                return -1
-        else:
-            kind |= _FRAGMENT
-            head += octets.varint_size(start) + octets.varint_size(total)
-            size = min(size, allowed)
-            # A fragment is worth a packet that is at least half empty.
-            if room < head + 2 + min(size, train.capacity // 2):
-                return -1
-            size = min(size, room - head - octets.varint_size(room))
-            if message.acked is None:
-                message.acked = RangeSet()
-                if not kind & _BEST_EFFORT:
-                    self._fragmented += 1
+        whole = message.acked is None
+        repair = self.repair if message.expires != _NEVER else None
+        end = fragments.write_piece(train, message, self._id_of(message), start, stop, allowed, repair)
+        if end < 0:
+            return -1
+        if whole and message.acked is not None and not message.kind & _BEST_EFFORT:
+            self._fragmented += 1
         if message.state == _WAITING:
             self._open(message)
-        kind_at = train.pos
-        train.push_u8((_MESSAGE_NEXT if follows else kind) | _LEN)
-        if not follows:
-            train.push_varint(message_id)
-            if message.order >= 0:
-                train.push_varint(message.order)
-        if kind & _FRAGMENT:
-            train.push_varint(start)
-            train.push_varint(total)
-        train.push_length(size, kind_at, _LEN)
         train.message = message
         if message.redundant:
             train.mark_twice()
-        memory.copy(train.buffer, train.pos, message.data, start, size)
-        train.pos += size
-        return start + size
+        return end
 
     def _id_of(self, message: OutMessage) -> int:
         """The message's id, or the one it will get."""

@@ -7,6 +7,8 @@ have more than half the bytes of the messages. While the path's queue grows, los
 sent, and nothing is added. Repairs are ordinary frames in ordinary packets: window and pacing hold for them, and
 messages go first.
 
+A message in fragments has repairs of its own, sums of all its pieces, which leave behind it.
+
 The last message before a pause has none behind it that takes a repair along, and nothing tells soon that it was lost.
 If no other one follows and it is not acknowledged when three quarters of its time are up, a repair goes by itself.
 """
@@ -20,9 +22,16 @@ from jsp.engine.builder import Train
 from jsp.engine.gf256 import cauchy, combine
 from jsp.engine.out_message import OPEN, OutMessage
 from jsp.engine.path import Path
+from jsp.engine.pieces import count_pieces, sum_pieces
 from jsp.engine.timers import NEVER
 from jsp.recovery.loss_rate import LossRate, is_queueing
-from jsp.wire.frames import MASK_BITS, push_repair, repair_size
+from jsp.wire.repair_frames import (
+    MASK_BITS,
+    push_repair,
+    push_repair_fragments,
+    repair_fragments_size,
+    repair_size,
+)
 from jsp.wire.symbols import ids_of, make_symbol, mask_of, symbol_size
 
 if TYPE_CHECKING:
@@ -51,13 +60,14 @@ def transmissions(spare: float, again: float) -> int:
     return 1 + int(spare / again) if spare > 0 else 0
 
 
-def share_of_repairs(loss: float, times: int, width: int) -> float:
-    """Repairs for each message: 0 where being sent `times` times is enough.
+def share_of_repairs(loss: float, times: int, width: int, packets: int = 1) -> float:
+    """Repairs for each message (each piece of one that takes so many `packets`): 0 where being sent `times` times is
+    enough.
 
-    Of `width` messages that share their repairs, `loss * width` go missing, give or take: repairs cover that and one
-    and a half standard deviations where a message can be sent again, two where it cannot.
+    Of `width` that share their repairs, `loss * width` go missing, give or take: repairs cover that and one and a half
+    standard deviations where a message can be sent again, two where it cannot.
     """
-    if not times or loss < _LOSS_MIN or loss**times < _LATE_MAX:
+    if not times or loss < _LOSS_MIN or packets * loss**times < _LATE_MAX:
         return 0.0
     deviations = 1.5 if times > 1 else 2.0
     return min(loss + deviations * sqrt(loss * (1 - loss) / width), _SHARE_MAX)
@@ -75,13 +85,14 @@ class SendRepair:
         path: the path its messages take.
         width: messages that the peer lets a repair be made of.
         loss: of the path.
-        sent, sent_bytes: REPAIR frames so far, and their size.
+        sent, sent_bytes: repairs so far, and their size.
         tail_at: when one is to go behind the last message, if no other one follows; NEVER: none is.
     """
 
     __slots__ = (
-        "_credit", "_first", "_last", "_named", "_number", "_packet", "_protected", "_size", "_spared", "_sweep_at",
-        "_tail_due", "_together", "loss", "path", "sent", "sent_bytes", "tail_at", "width",
+        "_credit", "_first", "_fragmented", "_last", "_named", "_number", "_packet", "_part", "_protected",
+        "_repaired", "_size", "_spared", "_sweep_at", "_tail_due", "_together", "loss", "path", "sent", "sent_bytes",
+        "tail_at", "width",
     )  # fmt: skip
 
     def __init__(self, path: Path, width: int) -> None:
@@ -95,6 +106,12 @@ class SendRepair:
         # Messages sent and not known to have arrived, by id, ascending.
         self._protected: dict[int, OutMessage] = {}
         self._sweep_at = _SWEEP_MIN
+        # Repairs that messages in fragments are to have still: the message, the number of the next one, and how many.
+        # What is left over of one counts for the next message.
+        self._fragmented: list[tuple[OutMessage, int, int]] = []
+        self._part = 0.0
+        # The packet that the last repair went into.
+        self._repaired = (0.0, -1)
         # How many messages the last repair was about.
         self._together = 1
         self._number = 0
@@ -110,7 +127,7 @@ class SendRepair:
         self.tail_at = NEVER
 
     def protect(self, message: OutMessage, train: Train) -> None:
-        """All of `message`, which has a deadline, was written for the first time, in one frame."""
+        """All of `message`, which has a deadline, was written for the first time."""
         path = self.path
         recovery = path.recovery
         self.loss.update(recovery.rate, recovery.rtt)
@@ -121,7 +138,11 @@ class SendRepair:
             return
         spare = self._useful_until(message) - train.time
         again = _ROUND_TRIPS * recovery.rtt.smoothed + _GRANULARITY_S
-        share = share_of_repairs(loss, min(transmissions(spare, again), message.retransmits + 1), self._together)
+        times = min(transmissions(spare, again), message.retransmits + 1)
+        if message.acked is not None:
+            self._protect_fragments(message, loss, times)
+            return
+        share = share_of_repairs(loss, times, self._together)
         at_end = share_of_repairs(loss, min(transmissions(spare, path.probe_timeout()), message.retransmits + 1), 1)
         if not at_end:
             return
@@ -129,15 +150,35 @@ class SendRepair:
         if packet != self._packet:
             self._packet = packet
             self._first = message.id
-        if len(self._protected) >= self._sweep_at:
-            self._protected = {i: m for i, m in self._protected.items() if m.state == OPEN}
-            self._sweep_at = max(2 * len(self._protected), _SWEEP_MIN)
-        self._protected[message.id] = self._last = message
+        self._last = message
+        self._keep(message)
         self._size = _size_for(message)
         self._credit += share * self._size
         self._spare((_SHARE_MAX - share) * self._size)
         if message.id == self._first:
             self.tail_at = train.time + _TAIL * spare
+
+    def takes_fragments(self, size: int) -> bool:
+        """Whether a message of `size` bytes, which no packet has room for, is likely to have repairs."""
+        recovery = self.path.recovery
+        return self.loss.value >= _LOSS_MIN and not is_queueing(recovery.rtt) and recovery.available() >= 2 * size
+
+    def _protect_fragments(self, message: OutMessage, loss: float, times: int) -> None:
+        """The same for one in fragments."""
+        if not message.piece:
+            return
+        pieces = count_pieces(message.size, message.piece)
+        due = self._part + pieces * share_of_repairs(loss, times, pieces, pieces)
+        self._part = due % 1
+        if due >= 1:
+            self._keep(message)
+            self._fragmented.append((message, 0, int(due)))
+
+    def _keep(self, message: OutMessage) -> None:
+        if len(self._protected) >= self._sweep_at:
+            self._protected = {i: m for i, m in self._protected.items() if m.state == OPEN}
+            self._sweep_at = max(2 * len(self._protected), _SWEEP_MIN)
+        self._protected[message.id] = message
 
     def _spare(self, size: float) -> None:
         """`size` bytes of repairs were not needed."""
@@ -160,7 +201,9 @@ class SendRepair:
         return last.queue
 
     def write_frames(self, train: Train) -> bool:
-        """Write what is due, one REPAIR in a packet; False when another packet is needed for that."""
+        """Write what is due, one repair in a packet; False when another packet is needed for that."""
+        if self._fragmented and not self._write_fragments(train):
+            return False
         tail, self._tail_due = self._tail_due, False
         if self._credit < self._size and not tail:
             return True
@@ -183,28 +226,52 @@ class SendRepair:
         room = self.path.recovery.available() - train.pos - (0 if tail else self.path.mtu)
         if self._credit + (self._spared if tail else 0.0) < whole or room < whole:
             return True
-        if whole > train.room():
+        if whole > train.room() or self._repaired == (train.time, train.count):
             self._tail_due = tail
             return False
         terms = [(cauchy(self._number, m.id), make_symbol(m.order, m.data)) for m in chosen]
         push_repair(train, newest, mask, self._number, combine(terms, size))
-        train.mark_eliciting()
+        self._on_written(train, whole)
         self._number = (self._number + 1) & 127
         self._named = newest
         self._credit -= whole
         if self._credit < 0:
             self._spared += self._credit
             self._credit = 0.0
-        self.sent += 1
-        self.sent_bytes += whole
         return self._credit < self._size
+
+    def _write_fragments(self, train: Train) -> bool:
+        """Repairs of messages in fragments, one in a packet; False when another packet, or more room, is needed."""
+        while self._fragmented:
+            message, number, left = self._fragmented[0]
+            whole = repair_fragments_size(message.id, message.piece)
+            useful = message.state == OPEN and self._useful_until(message) > train.time and whole <= train.capacity
+            # The next message, as large as this one, shall find room in the window.
+            if not useful or self.path.recovery.available() - train.pos < whole + message.size:
+                self._fragmented.pop(0)
+                continue
+            if whole > train.room() or self._repaired == (train.time, train.count):
+                return False
+            push_repair_fragments(train, message.id, number, sum_pieces(message.data, message.piece, number))
+            self._on_written(train, whole)
+            if left > 1:
+                self._fragmented[0] = (message, number + 1, left - 1)
+            else:
+                self._fragmented.pop(0)
+        return True
+
+    def _on_written(self, train: Train, size: int) -> None:
+        train.mark_eliciting()
+        self._repaired = (train.time, train.count)
+        self.sent += 1
+        self.sent_bytes += size
 
     def _missing(self, train: Train) -> list[OutMessage]:
         """Messages that the peer may lack and could still use, newest first, as many as one repair takes."""
         out: list[OutMessage] = []
         for message_id in reversed(self._protected):
             message = self._protected[message_id]
-            if message.state != OPEN or self._useful_until(message) <= train.time:
+            if message.state != OPEN or message.acked is not None or self._useful_until(message) <= train.time:
                 continue
             if _size_for(message) > train.capacity:
                 continue
@@ -215,7 +282,9 @@ class SendRepair:
 
     def may_bring(self, message: OutMessage) -> bool:
         """Whether a repair has left that may bring `message`, which was lost, though it is not sent again."""
-        return message.order < 0 and message.id <= self._named and message.id in self._protected
+        if message.order >= 0 or message.id not in self._protected:
+            return False
+        return message.acked is not None or message.id <= self._named
 
     def on_recovered(self, newest: int, mask: int) -> None:
         """RECOVERED: these messages are there, though the packets they were in are not."""

@@ -12,7 +12,6 @@ import jsp.wire.memory as memory
 from jsp.errors import BadPacket
 from jsp.wire.buffer import Reader, Writer, varint_size
 from jsp.wire.packet import CID_MAX
-from jsp.wire.symbols import SYMBOL_MAX, SYMBOL_MIN
 
 PADDING = 0x00
 PING = 0x01
@@ -46,8 +45,6 @@ ACK_SHORT = 0x3A
 STREAM_NEXT = 0x3C  # 0x3c-0x3f
 SKIPPABLE = 0x40  # from here on frames carry a length
 ACK_FREQUENCY = 0x48
-REPAIR = 0x50
-RECOVERED = 0x51
 
 STREAM_FIN = 0x01
 STREAM_LEN = 0x02
@@ -91,8 +88,6 @@ ACK_RANGES_MAX = 256
 REASON_MAX = 64
 RESET_TOKEN_SIZE = 16
 CHALLENGE_SIZE = 8
-# Ids that a set of messages may reach over: its mask is a varint of four bytes at most.
-MASK_BITS = 30
 # ACK delays travel in units of 8 microseconds.
 ACK_DELAY_UNIT = 8e-6
 
@@ -431,65 +426,6 @@ def push_close(w: Writer, application: bool, code: int, reason: str) -> None:
     w.push_varint(code)
     w.push_varint(len(text))
     w.push_bytes(text)
-
-
-def _pull_set(r: Reader) -> tuple[int, int]:
-    """A set of messages: its newest id, then a mask."""
-    newest, mask = r.pull_varint(), r.pull_varint()
-    if not mask & 1 or mask.bit_length() > min(MASK_BITS, newest + 1):
-        raise BadPacket("bad set of messages")
-    return newest, mask
-
-
-# REPAIR: length, set of messages, u8 number, the sum of their symbols
-def parse_repair(r: Reader) -> tuple[int, int, int, int, int]:
-    """Newest id, mask, number, then where the sum starts and ends."""
-    stop = r.pull_varint()
-    stop += r.pos
-    newest, mask = _pull_set(r)
-    number = r.pull_u8()
-    size = stop - r.pos
-    if size < SYMBOL_MIN or size > SYMBOL_MAX:
-        raise BadPacket("a repair without a sum")
-    start = r.skip(size)
-    return newest, mask, number, start, stop
-
-
-def repair_size(newest: int, mask: int, size: int) -> int:
-    """Bytes of a REPAIR whose sum has `size`."""
-    body = varint_size(newest) + varint_size(mask) + 1 + size
-    return varint_size(REPAIR) + varint_size(body) + body
-
-
-def push_repair(w: Writer, newest: int, mask: int, number: int, total: bytes) -> None:
-    w.push_varint(REPAIR)
-    w.push_varint(varint_size(newest) + varint_size(mask) + 1 + len(total))
-    w.push_varint(newest)
-    w.push_varint(mask)
-    w.push_u8(number)
-    w.push_bytes(total)
-
-
-# RECOVERED: length, set of messages
-def parse_recovered(r: Reader) -> tuple[int, int]:
-    stop = r.pull_varint()
-    stop += r.pos
-    found = _pull_set(r)
-    if r.pos != stop:
-        raise BadPacket("RECOVERED of the wrong length")
-    return found
-
-
-def push_recovered(w: Writer, newest: int, mask: int) -> bool:
-    """False when it does not fit."""
-    body = varint_size(newest) + varint_size(mask)
-    if w.room() < varint_size(RECOVERED) + 1 + body:
-        return False
-    w.push_varint(RECOVERED)
-    w.push_u8(body)
-    w.push_varint(newest)
-    w.push_varint(mask)
-    return True
 
 
 # From 0x40: length, then a body we may not know

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from jsp.config import KIB, LIMITS, MIB, Config
 from jsp.engine.flow import ConnectionWindow, Memory
 from jsp.engine.gf256 import cauchy, combine
+from jsp.engine.pieces import sum_pieces
 from jsp.engine.recv_repair import RecvRepair
 from jsp.errors import Code
 from jsp.wire import frames as f
+from jsp.wire import repair_frames as r
 from jsp.wire.symbols import make_symbol, mask_of
 from tests.engine.test_gf256 import rank
 from tests.profiles import examples
@@ -179,7 +181,7 @@ def test_any_repairs_are_survived(seed: int) -> None:
 
 def repair(newest: int, mask: int, number: int, total: bytes) -> bytes:
     body = frames((newest, mask), bytes((number,)), total)
-    return frames((f.REPAIR, len(body)), body)
+    return frames((r.REPAIR, len(body)), body)
 
 
 def message(message_id: int, data: bytes, kind: int = f.MESSAGE_PARTIAL) -> bytes:
@@ -293,7 +295,7 @@ def test_repairs_nobody_asked_for_are_passed_over() -> None:
     client, server, c, s = connected(world, server_config=Config(repair=False))
     assert c.send_messages.repair is None
     body = repair(*repair_of({0: (-1, b"x")}, [0], 0))
-    send_frames(client, c, body + frames((f.RECOVERED, 2, 0, 1)))
+    send_frames(client, c, body + frames((r.RECOVERED, 2, 0, 1)))
     world.run_for(0.1)
     assert s.recv_messages.ready is None and s.recv_messages.repair is None
     assert not s.is_closed()
@@ -301,7 +303,7 @@ def test_repairs_nobody_asked_for_are_passed_over() -> None:
 
 def test_malformed_repair_closes_the_connection(ends: Pair) -> None:
     world, client, server, c, s = ends
-    send_frames(client, c, frames((f.REPAIR, 6, 0, 3), b"\0\0\0\0"))
+    send_frames(client, c, frames((r.REPAIR, 6, 0, 3), b"\0\0\0\0"))
     world.run_for(0.1)
     assert closed_with(server) == Code.FRAME_ENCODING
 
@@ -309,13 +311,96 @@ def test_malformed_repair_closes_the_connection(ends: Pair) -> None:
 def test_flood_of_recovered_is_one_of_control_frames(ends: Pair) -> None:
     world, client, server, c, s = ends
     for _ in range(100):
-        send_frames(client, c, frames((f.RECOVERED, 2, 0, 1)) * 200)
+        send_frames(client, c, frames((r.RECOVERED, 2, 0, 1)) * 200)
         world.run_for(0.001)
     assert closed_with(server) == Code.EXCESSIVE_LOAD
 
 
 def test_recovered_of_what_was_never_sent_is_passed_over(ends: Pair) -> None:
     world, client, server, c, s = ends
-    send_frames(server, s, frames((f.RECOVERED, 2, 5, 3)))
+    send_frames(server, s, frames((r.RECOVERED, 2, 5, 3)))
     world.run_for(0.1)
     assert not c.is_closed()
+
+
+# --- messages in fragments ------------------------------------------------------------------------------------------
+
+WHOLE = bytes(range(250)) * 4
+PIECE = 300
+
+
+def fragment(i: int, kind: int = f.MESSAGE_PARTIAL, whole: bytes = WHOLE) -> bytes:
+    """Piece `i` of message 0."""
+    part = whole[i * PIECE : (i + 1) * PIECE]
+    kind |= f.MESSAGE | f.MESSAGE_LEN | f.MESSAGE_FRAGMENT
+    order = (0,) if kind & f.MESSAGE_ORDERED else ()
+    return frames((kind, 0, *order, i * PIECE, len(whole), len(part)), part)
+
+
+def repair_fragments(number: int, total: bytes = b"") -> bytes:
+    body = frames((0,), bytes((number,)), total or sum_pieces(WHOLE, PIECE, number))
+    return frames((r.REPAIR_FRAGMENTS, len(body)), body)
+
+
+@pytest.mark.parametrize("lost", [(0,), (3,), (0, 1, 3), (1, 2)])
+@pytest.mark.parametrize("ordered", [0, f.MESSAGE_ORDERED])
+def test_message_in_fragments_is_found_out_of_as_many_repairs_as_fragments_are_missing(
+    ends: Pair, lost: tuple[int, ...], ordered: int
+) -> None:
+    world, client, server, c, s = ends
+    came = [i for i in range(4) if i not in lost]
+    for i in came[:1]:
+        send_frames(client, c, fragment(i, f.MESSAGE_PARTIAL | ordered))
+    for number in range(len(lost)):
+        assert s.recv_messages.ready is None
+        send_frames(client, c, repair_fragments(number))
+        world.run_for(0.05)
+        check_bounds(s.recv_messages.repair)
+    for i in came[1:]:
+        assert s.recv_messages.ready is None
+        send_frames(client, c, fragment(i, f.MESSAGE_PARTIAL | ordered))
+        world.run_for(0.05)
+    assert [(m.data, m.ordered) for m, _ in s.recv_messages.ready] == [(WHOLE, bool(ordered))]
+    assert s.window.received == len(WHOLE) + LIMITS.message_overhead
+    repair = s.recv_messages.repair
+    assert (repair.recovered, repair.owed, s.window.spare) == (1, [], 0)
+    for i in lost:
+        send_frames(client, c, fragment(i, f.MESSAGE_PARTIAL | ordered))
+    world.run_for(0.05)
+    assert len(s.recv_messages.ready) == 1 and not s.is_closed()
+
+
+@pytest.mark.parametrize("what", ["nothing of it", "reliable", "abandoned", "all is here"])
+def test_repairs_of_what_is_not_under_way_are_dropped(ends: Pair, what: str) -> None:
+    world, client, server, c, s = ends
+    if what == "reliable":
+        send_frames(client, c, fragment(0, 0))
+    elif what == "abandoned":
+        send_frames(client, c, fragment(0))
+        send_frames(client, c, repair_fragments(0))
+        send_frames(client, c, frames((f.MESSAGE_ABANDON, 0, 0, 1 + PIECE)))
+    elif what == "all is here":
+        for i in range(4):
+            send_frames(client, c, fragment(i))
+    for number in range(4):
+        send_frames(client, c, repair_fragments(number))
+    world.run_for(0.05)
+    assert (s.recv_messages.ready is None) == (what != "all is here")
+    assert s.recv_messages.repair._held == s.recv_messages.repair.recovered == 0
+    assert not s.is_closed()
+
+
+def test_repairs_of_fragments_that_lie_are_bounded_and_make_one_message_at_most(ends: Pair) -> None:
+    world, client, server, c, s = ends
+    chance = random.Random(7)
+    for i in range(60):
+        send_frames(client, c, frames((f.MESSAGE | 0x13, i, 0, chance.choice((2, 900, 70_000)), 1), b"x"))
+        for _ in range(10):
+            size = chance.choice((1, 2, 300, 1100))
+            body = frames((i,), chance.randbytes(1 + size))
+            send_frames(client, c, frames((r.REPAIR_FRAGMENTS, len(body)), body))
+        world.run_for(0.02)
+        if s.recv_messages.repair is not None:
+            check_bounds(s.recv_messages.repair)
+    assert not s.is_closed()
+    assert len(s.recv_messages.ready or ()) <= 60

@@ -147,6 +147,7 @@ class DatedRun:
 def check_bounds(repair: RecvRepair) -> None:
     """What is kept to recover messages from, as the module promises."""
     held = sum(map(len, repair._sources.values())) + sum(len(e.total) for e in repair._equations.values())
+    held += sum(len(total) + LIMITS.message_overhead for sums in repair._sums.values() for total in sums.values())
     assert repair._held == repair._window.spare == held, "what is kept was not counted"
     assert held <= LIMITS.repair_bytes and len(repair._sources) <= 60 and len(repair._equations) <= 30
     assert not repair.solved
@@ -166,7 +167,7 @@ def run_random(seed: int) -> Outcome:
         count=chance.choice((50, 300)),
         gap=chance.choice((0.0005, 0.005, 0.03)),
         burst=chance.choice((1, 1, 3, 12)),
-        sizes=chance.choice(((20,), (200,), (20, 200, 1000), (1100,), (1130, 2500, 50))),
+        sizes=chance.choice(((20,), (200,), (20, 200, 1000), (1100,), (1130, 2500, 50), (2500, 40_000))),
         ttl=chance.choice((0.03, 0.1, 0.4)),
         ordered=chance.random() < 0.4,
         bulk=chance.random() < 0.2,

@@ -1,4 +1,4 @@
-"""REPAIR and RECOVERED: both ways, cut anywhere, impossible, and any bytes at all."""
+"""Frames of repairs: both ways, cut anywhere, impossible, and any bytes at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jsp.errors import BadPacket
-from jsp.wire import frames
+from jsp.wire import repair_frames as frames
 from jsp.wire.buffer import Reader, Writer
 from tests.profiles import examples
 from tests.wire.cases import mangled, refuses_every_cut, value_or_bad_packet, with_reader
@@ -21,12 +21,19 @@ def repair_of(r: Reader) -> tuple[int, int, int, bytes]:
     return newest, mask, number, bytes(r.data[start:stop])
 
 
+def repair_fragments_of(r: Reader) -> tuple[int, int, bytes]:
+    message_id, number, start, stop = frames.parse_repair_fragments(r)
+    return message_id, number, bytes(r.data[start:stop])
+
+
 # What reads it, its bytes behind the type, its value.
 CASES: list[tuple[Callable[[Reader], Any], str, Any]] = [
     (repair_of, "07" + "09" + "0b" + "05" + "00010203", (9, 0b1011, 5, b"\0\1\2\3")),
     (repair_of, "06" + "00" + "01" + "ff" + "000100", (0, 1, 255, b"\0\1\0")),
     (frames.parse_recovered, "06" + "41f4" + "a0000001", (500, 1 << 29 | 1)),
+    (repair_fragments_of, "05" + "41f4" + "07" + "0102", (500, 7, b"\1\2")),
 ]
+PARSERS = (frames.parse_repair, frames.parse_recovered, frames.parse_repair_fragments)
 BODIES = [bytes.fromhex(wire) for _, wire, _ in CASES]
 
 
@@ -35,6 +42,10 @@ def test_what_is_written() -> None:
     frames.push_repair(writer, 9, 0b1011, 5, b"\0\1\2\3")
     assert frames.push_recovered(writer, 500, 1 << 29 | 1)
     assert bytes(writer.buffer[: writer.pos]).hex() == "4050" + CASES[0][1] + "4051" + CASES[2][1]
+    writer = Writer(bytearray(40))
+    frames.push_repair_fragments(writer, 500, 7, b"\1\2")
+    assert bytes(writer.buffer[: writer.pos]).hex() == "4052" + CASES[3][1]
+    assert writer.pos == frames.repair_fragments_size(500, 2)
 
 
 @pytest.mark.parametrize(("parse", "wire", "value"), CASES)
@@ -56,6 +67,8 @@ def test_case_is_parsed_and_refused_when_cut(parse: Callable[[Reader], Any], wir
         ("repair of messages but the newest", "07" + "09" + "02" + "00" + "00000000", frames.parse_repair),
         ("repair of a message below 0", "07" + "01" + "05" + "00" + "00000000", frames.parse_repair),
         ("repair of 31 ids", "0f" + "4100" + "c000000040000001" + "00" + "00000000", frames.parse_repair),
+        ("repair of fragments without a sum", "02" + "09" + "00" + "00", frames.parse_repair_fragments),
+        ("repair of fragments that ends in its id", "01" + "41f4" + "00" + "00", frames.parse_repair_fragments),
         ("recovered messages below 0", "02" + "00" + "03", frames.parse_recovered),
         ("recovered and something else", "03" + "09" + "01" + "00", frames.parse_recovered),
     ],
@@ -66,7 +79,7 @@ def test_impossible_frames_are_refused(what: str, wire: str, parse: Callable[[Re
 
 
 @examples(100)
-@given(mangled(BODIES), st.sampled_from((frames.parse_repair, frames.parse_recovered)))
+@given(mangled(BODIES), st.sampled_from(PARSERS))
 def test_any_bytes_are_a_frame_or_a_bad_packet(data: bytes, parse: Callable[[Reader], Any]) -> None:
     value_or_bad_packet(with_reader(parse), data)
 

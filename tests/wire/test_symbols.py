@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jsp.errors import BadPacket
-from jsp.wire.frames import MASK_BITS
+from jsp.wire.repair_frames import MASK_BITS
 from jsp.wire.symbols import (
     SYMBOL_MAX,
     SYMBOL_MIN,
