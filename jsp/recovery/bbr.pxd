@@ -1,5 +1,6 @@
 # C types of bbr.py.
 import cython
+from jsp.recovery.bbr_model cimport BbrModel
 from jsp.recovery.controller cimport AckSample, Controller, initial_window
 from jsp.recovery.sent cimport SentRun
 
@@ -21,22 +22,16 @@ cdef double _MARGIN
 cdef double _LOSS
 cdef double _BETA
 cdef double _HEADROOM
-cdef double _AMBIENT_MAX
 cdef double _QUEUED
-cdef double _AMBIENT_UP
-cdef double _AMBIENT_DOWN
 cdef double _FULL_GROWTH
 cdef long long _FULL_ROUNDS
 cdef long long _STARTUP_LOSSES
 cdef long long _DRAIN_ROUNDS
-cdef double _MIN_RTT_FILTER
-cdef double _RTT_INTERVAL
 cdef double _RTT_DURATION
 cdef double _PROBE_WAIT
 cdef long long _RENO_ROUNDS_MAX
 cdef long long _UP_ROUNDS_MAX
 cdef long long _MINIMUM_PIPE
-cdef long long _EXTRA_ACKED_ROUNDS
 cdef double _QUANTUM_S
 cdef double _QUANTUM_MAX
 cdef long long _UNBOUNDED
@@ -48,63 +43,30 @@ cdef long long _ACKS_FEEDBACK
 cdef long long _ACKS_STOPPING
 
 
-cdef class Bbr(Controller):
+cdef class Bbr(BbrModel):
     cdef long long _ack_phase
-    cdef double _ambient
-    cdef double _bw_before
-    cdef double _bw_cycle
-    cdef double _bw_latest
-    cdef double _bw_round
-    cdef double _bw_shortterm
     cdef double _cwnd_gain
     cdef bint _cwnd_limited
     cdef double _cycle_start
     cdef long long _drain_round
-    cdef long long _extra_acked
-    cdef long long _extra_before
-    cdef long long _extra_delivered
-    cdef long long _extra_half
-    cdef double _extra_start
     cdef double _full_bw
     cdef bint _full_bw_now
-    cdef bint _full_bw_reached
     cdef long long _full_bw_rounds
     cdef bint _idle_restart
-    cdef long long _inflight_latest
-    cdef long long _inflight_shortterm
-    cdef long long _loss_events
-    cdef long long _loss_round_delivered
-    cdef bint _loss_round_start
-    cdef long long _lost_in_round
-    cdef double _min_rtt_time
-    cdef long long _next_round
     cdef double _pacing_gain
     cdef long long _prior_window
-    cdef double _probe_rtt_delay
     cdef double _probe_rtt_done
-    cdef bint _probe_rtt_expired
     cdef bint _probe_rtt_round_done
-    cdef double _probe_rtt_time
     cdef bint _probe_samples
     cdef double _probe_wait
     cdef double _rate
-    cdef long long _round
-    cdef long long _round_delivered
-    cdef bint _round_start
-    cdef long long _rounds_since_probe
     cdef double _undo_bw_shortterm
     cdef long long _undo_inflight_longterm
     cdef long long _undo_inflight_shortterm
     cdef long long _undo_state
     cdef long long _up_rounds
-    cdef readonly double bw
-    cdef readonly long long inflight_longterm
-    cdef readonly double max_bw
-    cdef readonly double min_rtt
     cdef readonly long long state
 
-    cpdef _start_rounds(self)
-    cpdef _start_filters(self)
     cpdef double pacing_rate(self, double smoothed_rtt) except? -1
     cpdef long long minimum_window(self) except? -1
     cpdef on_ack(self, AckSample sample)
@@ -114,19 +76,9 @@ cdef class Bbr(Controller):
     cpdef on_persistent_congestion(self)
     cpdef on_restart(self, double now)
     cpdef on_spurious_loss(self)
-    cpdef _update_round(self, AckSample sample)
-    cpdef _update_latest_signals(self, AckSample sample)
-    @cython.locals(rate=cython.double)
-    cpdef _update_max_bw(self, AckSample sample)
-    @cython.locals(delivered=cython.longlong, lost=cython.double)
-    cpdef _on_loss_round(self, AckSample sample)
-    cpdef bint _is_too_much(self, long long lost, long long in_flight) except? -1
-    @cython.locals(before=cython.longlong, lost_before=cython.longlong, threshold=cython.double)
-    cpdef long long _inflight_at_loss(self, SentRun run, long long lost_since) except? -1
+    @cython.locals(delivered=cython.longlong, cruises=cython.bint)
+    cpdef _judge_losses(self, AckSample sample)
     cpdef _on_too_much(self, long long in_flight, bint app_limited, double now, long long delivered)
-    @cython.locals(expected=cython.double, extra=cython.longlong)
-    cpdef _update_ack_aggregation(self, AckSample sample)
-    cpdef long long _bdp(self, double bw) except? -1
     cpdef long long _inflight(self, double gain) except? -1
     @cython.locals(quantum=cython.double, cap=cython.double)
     cpdef long long _with_quantum(self, double in_flight) except? -1
@@ -143,14 +95,12 @@ cdef class Bbr(Controller):
     cpdef _start_down(self, double now, long long delivered)
     cpdef _start_refill(self, long long delivered)
     cpdef _start_up(self, AckSample sample)
-    @cython.locals(state=cython.longlong)
+    @cython.locals(bounded=cython.bint, state=cython.longlong)
     cpdef _update_cycle(self, AckSample sample)
     @cython.locals(rounds=cython.longlong)
     cpdef bint _is_time_to_probe(self, double now) except? -1
     @cython.locals(growth=cython.double)
-    cpdef _adapt_longterm(self, AckSample sample)
-    @cython.locals(now=cython.double, rtt=cython.double)
-    cpdef _update_min_rtt(self, AckSample sample)
+    cpdef _adapt_longterm(self, AckSample sample, bint bounded)
     cpdef _check_probe_rtt(self, AckSample sample)
     cpdef long long _probe_rtt_window(self) except? -1
     cpdef _leave_probe_rtt(self, AckSample sample)

@@ -4,14 +4,14 @@
 It paces at what the path was seen to deliver, probes for more every two or three seconds, and keeps a bandwidth-delay
 product or two under way. Losses bound the model when they are more than `LOSS_THRESHOLD` of what was under way.
 
-One thing is added to the draft: losses that go on while nothing is queued are the path's own (`_ambient`), and no
-congestion; only what is lost beyond them bounds the model. The names are the draft's, bytes and seconds throughout.
+Here are the states; `bbr_model` is what is known of the path. The names are the draft's, bytes and seconds throughout.
 """
 
 from __future__ import annotations
 
 import math
 
+from jsp.recovery.bbr_model import BETA, LOSS_THRESHOLD, QUEUED, UNBOUNDED, BbrModel
 from jsp.recovery.controller import AckSample, Controller, initial_window
 from jsp.recovery.sent import SentRun
 
@@ -25,16 +25,8 @@ _CWND_GAIN, _CWND_GAIN_UP, _CWND_GAIN_PROBE_RTT = 2.0, 2.25, 0.5
 PACING_MARGIN = 0.99
 _MARGIN = PACING_MARGIN
 
-LOSS_THRESHOLD = 0.02
-BETA = 0.7
 HEADROOM = 0.15
-_LOSS, _BETA, _HEADROOM = LOSS_THRESHOLD, BETA, HEADROOM
-# What a path may lose by itself. More is a queue that overflows all the time, or not worth keeping full.
-AMBIENT_LOSS_MAX = 0.05
-_AMBIENT_MAX = AMBIENT_LOSS_MAX
-_QUEUED = 1.25  # round trips so much longer than the shortest show a queue
-# Believed slowly and forgotten faster: congestion comes in bursts, and leaves round trips without losses between.
-_AMBIENT_UP, _AMBIENT_DOWN = 1 / 16, 1 / 8
+_LOSS, _BETA, _HEADROOM, _QUEUED = LOSS_THRESHOLD, BETA, HEADROOM, QUEUED
 
 FULL_BW_GROWTH = 1.25
 FULL_BW_ROUNDS = 3
@@ -43,18 +35,14 @@ _FULL_GROWTH, _FULL_ROUNDS, _STARTUP_LOSSES = FULL_BW_GROWTH, FULL_BW_ROUNDS, ST
 DRAIN_ROUNDS = 3
 _DRAIN_ROUNDS = DRAIN_ROUNDS
 
-MIN_RTT_FILTER_S = 10.0
-PROBE_RTT_INTERVAL_S = 5.0
 PROBE_RTT_DURATION_S = 0.2
-_MIN_RTT_FILTER, _RTT_INTERVAL, _RTT_DURATION = MIN_RTT_FILTER_S, PROBE_RTT_INTERVAL_S, PROBE_RTT_DURATION_S
+_RTT_DURATION = PROBE_RTT_DURATION_S
 PROBE_WAIT_S = 2.0  # and up to a second more
 _PROBE_WAIT = PROBE_WAIT_S
 _RENO_ROUNDS_MAX = 63
 _UP_ROUNDS_MAX = 30
 _MINIMUM_PIPE = 4  # datagrams
-_EXTRA_ACKED_ROUNDS = 5  # in each of two halves of the filter
 _QUANTUM_S, _QUANTUM_MAX = 0.001, 65536
-UNBOUNDED = 1 << 62
 _UNBOUNDED = UNBOUNDED
 _NEVER = math.inf
 
@@ -62,65 +50,38 @@ _NEVER = math.inf
 _ACKS_INIT, _ACKS_REFILLING, _ACKS_STARTING, _ACKS_FEEDBACK, _ACKS_STOPPING = range(5)
 
 
-class Bbr(Controller):
+class Bbr(BbrModel):
     """Attributes:
     state: STARTUP, DRAIN, DOWN, CRUISE, REFILL, UP (the phases of ProbeBW) or PROBE_RTT.
-    max_bw: the most the path delivered in this probing cycle or the one before, bytes a second.
-    bw: the rate that fits the path for now; `max_bw` unless losses bound it.
-    min_rtt: shortest round trip of ten seconds.
-    inflight_longterm: bytes under way that the path was seen to bear; `UNBOUNDED` before it lost too much.
     """
 
     __slots__ = (
-        "_ack_phase", "_ambient", "_bw_cycle", "_bw_before", "_bw_latest", "_bw_round", "_bw_shortterm", "_cwnd_gain",
-        "_cwnd_limited", "_cycle_start", "_drain_round", "_extra_acked", "_extra_before", "_extra_delivered",
-        "_extra_half", "_extra_start", "_full_bw", "_full_bw_now", "_full_bw_reached", "_full_bw_rounds",
-        "_idle_restart", "_inflight_latest", "_inflight_shortterm", "_loss_events", "_loss_round_delivered",
-        "_loss_round_start", "_lost_in_round", "_min_rtt_time", "_next_round", "_pacing_gain",
-        "_prior_window", "_probe_rtt_delay", "_probe_rtt_done", "_probe_rtt_expired", "_probe_rtt_round_done",
-        "_probe_rtt_time", "_probe_samples", "_probe_wait", "_rate", "_round", "_round_delivered", "_round_start",
-        "_rounds_since_probe", "_undo_inflight_longterm", "_undo_inflight_shortterm", "_undo_bw_shortterm",
-        "_undo_state", "_up_rounds", "bw", "inflight_longterm", "max_bw", "min_rtt", "state",
+        "_ack_phase", "_cwnd_gain", "_cwnd_limited", "_cycle_start", "_drain_round", "_full_bw", "_full_bw_now",
+        "_full_bw_rounds", "_idle_restart", "_pacing_gain", "_prior_window", "_probe_rtt_done",
+        "_probe_rtt_round_done", "_probe_samples", "_probe_wait", "_rate", "_undo_bw_shortterm",
+        "_undo_inflight_longterm", "_undo_inflight_shortterm", "_undo_state", "_up_rounds", "state",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
         super().__init__(datagram_size)
         self.state = self._undo_state = _STARTUP
-        self.max_bw = self.bw = 0.0
-        self._bw_before = self._bw_cycle = self._bw_latest = self._bw_round = 0.0
-        self._bw_shortterm = self._undo_bw_shortterm = _NEVER
-        self.inflight_longterm = self._undo_inflight_longterm = _UNBOUNDED
-        self._inflight_shortterm = self._undo_inflight_shortterm = _UNBOUNDED
-        self._inflight_latest = 0
+        self._undo_bw_shortterm = _NEVER
+        self._undo_inflight_longterm = self._undo_inflight_shortterm = _UNBOUNDED
         self._prior_window = 0
         self._rate = 0.0
         self._pacing_gain = _GAIN_STARTUP
         self._cwnd_gain = _CWND_GAIN
-        self._start_rounds()
-        self._start_filters()
-
-    def _start_rounds(self) -> None:
-        self._round = self._next_round = self._round_delivered = 0
-        self._round_start = self._cwnd_limited = self._idle_restart = False
+        self._cwnd_limited = self._idle_restart = False
         self._full_bw = 0.0
         self._full_bw_rounds = 0
-        self._full_bw_now = self._full_bw_reached = False
+        self._full_bw_now = False
         self._drain_round = 0
         self._ack_phase = _ACKS_INIT
         self._probe_samples = False
         self._probe_wait = self._cycle_start = 0.0
-        self._rounds_since_probe = self._up_rounds = 0
-
-    def _start_filters(self) -> None:
-        self.min_rtt = self._probe_rtt_delay = _NEVER
-        self._min_rtt_time = self._probe_rtt_time = 0.0
-        self._probe_rtt_expired = self._probe_rtt_round_done = False
+        self._up_rounds = 0
+        self._probe_rtt_round_done = False
         self._probe_rtt_done = 0.0
-        self._ambient = 0.0
-        self._loss_events = self._lost_in_round = self._loss_round_delivered = 0
-        self._loss_round_start = False
-        self._extra_acked = self._extra_before = self._extra_delivered = self._extra_half = 0
-        self._extra_start = 0.0
 
     # --- what a path asks and tells ----------------------------------------------------------------------------
 
@@ -140,7 +101,7 @@ class Bbr(Controller):
         self._update_round(sample)
         self._update_max_bw(sample)
         if self._loss_round_start:
-            self._on_loss_round(sample)
+            self._judge_losses(sample)
         self._update_ack_aggregation(sample)
         self._check_full_bw(sample)
         self._check_startup_done()
@@ -148,6 +109,9 @@ class Bbr(Controller):
             sample.remaining <= self._inflight(1.0) or self._round > self._drain_round + _DRAIN_ROUNDS
         ):
             self._start_down(sample.now, sample.delivered)
+            if self.inflight_longterm < _UNBOUNDED:
+                # Losses ended Startup, maybe those of another's probe: what it found is a guess, to be checked at once.
+                self._probe_wait = 0.0
         self._update_cycle(sample)
         self._update_min_rtt(sample)
         self._check_probe_rtt(sample)
@@ -155,10 +119,7 @@ class Bbr(Controller):
             # Only now: the first ACK of a round decides by what limited the one before.
             self._cwnd_limited = False
         if self._loss_round_start:
-            self._bw_latest = sample.rate
-            self._inflight_latest = sample.delivered - sample.prior_delivered
-            self._loss_events = self._lost_in_round = 0
-            self._round_delivered = sample.delivered
+            self._advance_latest_signals(sample)
         self.bw = min(self.max_bw, self._bw_shortterm)
         self._set_pacing_rate(self._pacing_gain)
         self._set_window(sample)
@@ -206,64 +167,28 @@ class Bbr(Controller):
         self._inflight_shortterm = max(self._inflight_shortterm, self._undo_inflight_shortterm)
         self.inflight_longterm = max(self.inflight_longterm, self._undo_inflight_longterm)
         self.window = max(self.window, self._prior_window)
+        self.trains = True
         if self._undo_state == _STARTUP and self.state != _STARTUP and self.state != _PROBE_RTT:
-            self._full_bw_reached = False
+            self._filled = False
             self._reset_full_bw(0.0)
             self._enter(_STARTUP, _GAIN_STARTUP, _CWND_GAIN)
 
-    # --- the model ---------------------------------------------------------------------------------------------
+    # --- losses, and what may be under way ---------------------------------------------------------------------
 
-    def _update_round(self, sample: AckSample) -> None:
-        self._round_start = sample.prior_delivered >= self._next_round
-        if self._round_start:
-            self._round += 1
-            self._rounds_since_probe += 1
-            self._next_round = sample.delivered
-
-    def _update_latest_signals(self, sample: AckSample) -> None:
-        self._loss_round_start = False
-        self._bw_latest = max(self._bw_latest, sample.rate)
-        self._inflight_latest = max(self._inflight_latest, sample.delivered - sample.prior_delivered)
-        if sample.prior_delivered >= self._loss_round_delivered:
-            self._loss_round_delivered = sample.delivered
-            self._loss_round_start = True
-
-    def _update_max_bw(self, sample: AckSample) -> None:
-        rate = sample.rate
-        if rate >= self.max_bw or not sample.app_limited:
-            self._bw_cycle = max(self._bw_cycle, rate)
-            self.max_bw = max(self._bw_before, self._bw_cycle)
-        self._bw_round = max(self._bw_round, rate)
-
-    def _on_loss_round(self, sample: AckSample) -> None:
-        """A round trip is over: what was lost in it?"""
+    def _judge_losses(self, sample: AckSample) -> None:
+        """A round trip is over: what follows from what was lost in it?"""
         delivered = max(1, sample.delivered - self._round_delivered)
-        lost = self._lost_in_round / (delivered + self._lost_in_round)
-        if _DOWN <= self.state <= _CRUISE and sample.rtt <= self.min_rtt * _QUEUED:
-            lost = min(lost, _AMBIENT_MAX)
-            self._ambient += (lost - self._ambient) * (_AMBIENT_UP if lost > self._ambient else _AMBIENT_DOWN)
-        if not self._loss_events or self.state == _STARTUP or self.state == _REFILL or self.state == _UP:
+        if self.trains and self._drops_trains(delivered):
+            self.trains = False
+            if self.state == _STARTUP:
+                # What was measured is what the path makes of trains.
+                self._reset_full_bw(0.0)
+                self._loss_events = 0
+        cruises = self.state == _DOWN or self.state == _CRUISE
+        if cruises and self._are_the_paths_own(delivered):
             return
-        if self._lost_in_round <= 2 * self._ambient * delivered + 2 * self.datagram * (self._ambient > 0):
-            return
-        # BBRAdaptLowerBoundsFromCongestion
-        if self._bw_shortterm == _NEVER:
-            self._bw_shortterm = self.max_bw
-        if self._inflight_shortterm == _UNBOUNDED:
-            self._inflight_shortterm = self.window
-        self._bw_shortterm = max(self._bw_latest, _BETA * self._bw_shortterm)
-        self._inflight_shortterm = max(self._inflight_latest, int(_BETA * self._inflight_shortterm))
-
-    def _is_too_much(self, lost: int, in_flight: int) -> bool:
-        """IsInflightTooHigh."""
-        return lost > in_flight * (_LOSS + 2 * self._ambient)
-
-    def _inflight_at_loss(self, run: SentRun, lost_since: int) -> int:
-        """BBRInflightAtLoss: how much was under way when losses went beyond the threshold."""
-        before = run.in_flight - run.total
-        lost_before = lost_since - run.total
-        threshold = _LOSS + 2 * self._ambient
-        return before + int(max(0.0, threshold * before - lost_before) / (1 - threshold))
+        if self._loss_events and (cruises or self.state == _DRAIN or self.state == _PROBE_RTT):
+            self._adapt_lower_bounds(delivered)
 
     def _on_too_much(self, in_flight: int, app_limited: bool, now: float, delivered: int) -> None:
         """BBRHandleInflightTooHigh."""
@@ -272,24 +197,6 @@ class Bbr(Controller):
             self.inflight_longterm = max(in_flight, int(_BETA * min(self._bdp(self.bw), self.window)))
         if self.state == _UP:
             self._start_down(now, max(delivered, self._next_round))
-
-    def _update_ack_aggregation(self, sample: AckSample) -> None:
-        expected = self.bw * (sample.now - self._extra_start)
-        if self._extra_delivered <= expected:
-            self._extra_delivered = 0
-            self._extra_start = sample.now
-            expected = 0.0
-        self._extra_delivered += sample.acked
-        extra = min(self._extra_delivered - int(expected), self.window)
-        if self._full_bw_reached and self._round < self._extra_half + _EXTRA_ACKED_ROUNDS:
-            self._extra_acked = max(self._extra_acked, extra)
-        else:
-            self._extra_before = self._extra_acked if self._full_bw_reached else 0
-            self._extra_acked = extra
-            self._extra_half = self._round
-
-    def _bdp(self, bw: float) -> int:
-        return self.window if self.min_rtt == _NEVER else int(bw * self.min_rtt)
 
     def _inflight(self, gain: float) -> int:
         """BBRInflight."""
@@ -334,14 +241,14 @@ class Bbr(Controller):
             return
         self._full_bw_rounds += 1
         if self._full_bw_rounds >= _FULL_ROUNDS:
-            self._full_bw_now = self._full_bw_reached = True
+            self._full_bw_now = self._filled = True
 
     def _check_startup_done(self) -> None:
         if self.state != _STARTUP:
             return
-        if self._loss_round_start and not self._full_bw_reached and self._loss_events >= _STARTUP_LOSSES:
+        if self._loss_round_start and not self._filled and self._loss_events >= _STARTUP_LOSSES:
             self._check_startup_loss()
-        if self._full_bw_reached:
+        if self._filled:
             self._drain_round = self._round
             self._enter(_DRAIN, _GAIN_DRAIN, _CWND_GAIN)
 
@@ -349,7 +256,7 @@ class Bbr(Controller):
         """BBRCheckStartupHighLoss; losses without a queue must be many, for they may be the path's own."""
         allowed = _LOSS if self._probe_rtt_delay > self.min_rtt * _QUEUED else 4 * _LOSS
         if self._lost_in_round > allowed * self._inflight_latest:
-            self._full_bw_reached = True
+            self._filled = True
             self.inflight_longterm = max(self._bdp(self.max_bw), self._inflight_latest)
 
     # --- ProbeBW -----------------------------------------------------------------------------------------------
@@ -368,8 +275,7 @@ class Bbr(Controller):
         self._enter(_DOWN, _GAIN_DOWN, _CWND_GAIN)
 
     def _start_refill(self, delivered: int) -> None:
-        self._bw_shortterm = _NEVER
-        self._inflight_shortterm = _UNBOUNDED
+        self._reset_lower_bounds()
         self._up_rounds = 0
         self._ack_phase = _ACKS_REFILLING
         self._next_round = delivered
@@ -385,9 +291,10 @@ class Bbr(Controller):
 
     def _update_cycle(self, sample: AckSample) -> None:
         """BBRUpdateProbeBWCyclePhase."""
-        if not self._full_bw_reached:
+        if not self._filled:
             return
-        self._adapt_longterm(sample)
+        bounded = self._cwnd_limited and self.window >= self.inflight_longterm
+        self._adapt_longterm(sample, bounded)
         state = self.state
         if state == _DOWN or state == _CRUISE:
             if self._is_time_to_probe(sample.now):
@@ -398,7 +305,7 @@ class Bbr(Controller):
             if self._round_start:
                 self._start_up(sample)
         elif state == _UP:
-            if self._cwnd_limited and self.window >= self.inflight_longterm:
+            if bounded:
                 # Bounded by the model, not by the path: growth cannot show yet.
                 self._reset_full_bw(sample.rate)
             elif self._full_bw_now:
@@ -408,7 +315,7 @@ class Bbr(Controller):
         rounds = min(self._bdp(self.bw), self.window) // self.datagram
         return now > self._cycle_start + self._probe_wait or self._rounds_since_probe >= min(rounds, _RENO_ROUNDS_MAX)
 
-    def _adapt_longterm(self, sample: AckSample) -> None:
+    def _adapt_longterm(self, sample: AckSample, bounded: bool) -> None:
         """BBRAdaptLongTermModel."""
         if self._round_start:
             if self._ack_phase == _ACKS_STARTING:
@@ -423,7 +330,7 @@ class Bbr(Controller):
             return
         if sample.prior_in_flight > self.inflight_longterm:
             self.inflight_longterm = sample.prior_in_flight
-        if self.state == _UP and self._cwnd_limited and self.window >= self.inflight_longterm:
+        if self.state == _UP and bounded:
             # BBRProbeInflightLongtermUpward: twice as fast each round trip.
             growth = self.datagram << self._up_rounds
             self.inflight_longterm += max(1, int(sample.acked * min(1.0, growth / self.window)))
@@ -431,16 +338,6 @@ class Bbr(Controller):
                 self._up_rounds = min(self._up_rounds + 1, _UP_ROUNDS_MAX)
 
     # --- ProbeRTT ----------------------------------------------------------------------------------------------
-
-    def _update_min_rtt(self, sample: AckSample) -> None:
-        now, rtt = sample.now, sample.rtt
-        self._probe_rtt_expired = self._probe_rtt_time > 0 and now > self._probe_rtt_time + _RTT_INTERVAL
-        if rtt > 0 and (rtt < self._probe_rtt_delay or self._probe_rtt_expired):
-            self._probe_rtt_delay = rtt
-            self._probe_rtt_time = now
-        if self._probe_rtt_delay < self.min_rtt or now > self._min_rtt_time + _MIN_RTT_FILTER:
-            self.min_rtt = self._probe_rtt_delay
-            self._min_rtt_time = self._probe_rtt_time
 
     def _check_probe_rtt(self, sample: AckSample) -> None:
         if self.state != _PROBE_RTT:
@@ -467,9 +364,8 @@ class Bbr(Controller):
     def _leave_probe_rtt(self, sample: AckSample) -> None:
         self._probe_rtt_time = sample.now
         self.window = max(self.window, self._prior_window)
-        self._bw_shortterm = _NEVER
-        self._inflight_shortterm = _UNBOUNDED
-        if self._full_bw_reached:
+        self._reset_lower_bounds()
+        if self._filled:
             self._start_down(sample.now, sample.delivered)
             self._enter(_CRUISE, 1.0, _CWND_GAIN)
         else:
@@ -479,14 +375,14 @@ class Bbr(Controller):
 
     def _set_pacing_rate(self, gain: float) -> None:
         rate = gain * self.bw * _MARGIN
-        if self._full_bw_reached or rate > self._rate:
+        if self._filled or rate > self._rate:
             self._rate = rate
 
     def _set_window(self, sample: AckSample) -> None:
         """BBRSetCwnd."""
         most = self._with_quantum(self._cwnd_gain * self._bdp(self.max_bw) + max(self._extra_acked, self._extra_before))
         window = self.window
-        if self._full_bw_reached:
+        if self._filled:
             window = min(window + sample.acked, most)
         elif window < most or sample.delivered < initial_window(self.datagram):
             window += sample.acked

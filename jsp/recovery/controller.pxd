@@ -28,6 +28,7 @@ cdef class Controller:
     cdef public long long datagram
     cdef public double recovery_start
     cdef public bint slow_start
+    cdef public bint trains
     cdef public long long window
 
     cpdef double pacing_rate(self, double smoothed_rtt) except? -1

@@ -62,15 +62,17 @@ class Controller:
     Attributes:
         window: bytes that may be in flight, a whole number.
         slow_start: whether the window grows exponentially; the pacer then leaves it room to.
+        trains: whether datagrams may leave together (RFC 9002 section 7.7), or only one by one.
         datagram: bytes of a full datagram on this path.
         recovery_start: when the last congestion event was, seconds; what left before it is no news of the path.
     """
 
-    __slots__ = ("datagram", "recovery_start", "slow_start", "window")
+    __slots__ = ("datagram", "recovery_start", "slow_start", "trains", "window")
 
     def __init__(self, datagram_size: int) -> None:
         self.datagram = datagram_size
         self.window = initial_window(datagram_size)
+        self.trains = True
         self.slow_start = True
         self.recovery_start = -math.inf
 

@@ -149,7 +149,7 @@ class LossDetector:
         rate = controller.pacing_rate(self.rtt.smoothed)
         if self.resume is not None:
             rate = self.resume.paced_at(rate, self.rtt.smoothed)
-        self.pacer.update(rate, datagram, self.in_flight)
+        self.pacer.update(rate, datagram, self.in_flight, controller.trains)
         budget = self.pacer.budget(now)
         if budget < datagram:
             self.pacing_at = self.pacer.ready_at(datagram)

@@ -202,7 +202,7 @@ def test_losses_while_cruising_bound_the_bandwidth_until_the_next_probe() -> Non
     rounds = filled()
     for _ in range(3):
         rounds.c.on_lost(rounds.run(5 * MTU, 100_000), 5000, rounds.now)
-        rounds.play(8e5)
+        rounds.play(8e5, rtt=1.3 * RTT)
     assert rounds.c.bw < 1e6
     assert rounds.c.bw == pytest.approx(8e5)
     assert rounds.c.max_bw == pytest.approx(1e6)
@@ -210,7 +210,7 @@ def test_losses_while_cruising_bound_the_bandwidth_until_the_next_probe() -> Non
     assert rounds.c.bw == pytest.approx(1e6)
 
 
-def test_losses_that_go_on_while_nothing_is_queued_are_the_paths_own() -> None:
+def test_losses_of_one_kind_while_nothing_is_queued_are_not_taken_for_congestion() -> None:
     rounds = filled()
     for _ in range(100):
         rounds.c.on_lost(rounds.run(3 * MTU, 100_000), 3 * MTU, rounds.now)
@@ -224,6 +224,52 @@ def test_losses_that_go_on_while_nothing_is_queued_are_the_paths_own() -> None:
     # More than that is congestion all the same.
     rounds.c.on_lost(rounds.run(MTU, 120_000), int(0.12 * 120_000), rounds.now)
     assert rounds.c.state == DOWN
+
+
+def test_probing_goes_on_while_the_model_is_what_bounds_it() -> None:
+    rounds = filled()
+    rounds.play_until(UP)
+    rounds.c.on_lost(rounds.run(MTU, 80_000), 12_000, rounds.now)
+    bound = rounds.c.inflight_longterm
+    assert bound <= 80_000
+    # A shorter round trip, so that it is not time to probe for that.
+    rounds.play(1e6, rtt=0.99 * RTT, remaining=10_000)
+    rounds.play_until(UP)
+    grown = []
+    for _ in range(6):
+        # Full windows: twice as much more each round trip, though the rate does not grow.
+        rounds.play(8e5, remaining=rounds.c.window)
+        grown.append(rounds.c.inflight_longterm - bound)
+    assert rounds.c.state == UP
+    assert grown == sorted(grown)
+    assert grown[-1] > 20 * MTU
+
+
+def test_a_startup_that_losses_ended_is_checked_at_once() -> None:
+    rounds = Rounds()
+    for rate in (1e5, 2e5, 4e5):
+        rounds.play(rate)
+    for _ in range(bbr.STARTUP_LOSSES):
+        rounds.c.on_lost(rounds.run(MTU, 80_000), MTU, rounds.now)
+    rounds.play(7e5, lost=10_000)
+    begin = rounds.now
+    rounds.play_until(UP, 7e5)
+    assert rounds.now - begin < 6 * RTT
+
+
+def test_startup_goes_on_one_by_one_where_trains_are_lost() -> None:
+    rounds = Rounds()
+    rounds.play(1e4)
+    for _ in range(9):
+        rounds.c.on_lost(rounds.run(MTU, 10 * MTU), 9 * MTU, rounds.now)
+    rounds.play(1e4)
+    assert rounds.c.state == STARTUP
+    assert not rounds.c.trains
+    for _ in range(2):
+        rounds.play(1e4)
+    assert rounds.c.state == STARTUP
+    rounds.c.on_spurious_loss()
+    assert rounds.c.trains
 
 
 def test_the_round_trip_is_probed_when_none_was_as_short_for_five_seconds() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.recovery.flows import MBIT, Bottleneck, jain
+from tests.recovery.flows import MBIT, MTU, Bottleneck, jain
 
 WINDOWED = ("newreno", "cubic")
 ALL = (*WINDOWED, "bbr")
@@ -64,6 +64,32 @@ def test_bbr_on_a_long_path_with_losses() -> None:
     link.add("bbr")
     (share,) = link.measure(50.0, since=20.0)
     assert share >= 0.85
+
+
+def test_bbr_does_not_take_bursts_of_loss_for_congestion() -> None:
+    link = Bottleneck(4, 100 * MBIT, 0.01, 250_000)
+    link.there.spec.burst = (0.003, 0.25)
+    link.add("bbr")
+    (share,) = link.measure(8.0, since=1.0)
+    assert share >= 0.9
+
+
+@pytest.mark.parametrize("rate", [12, 60])
+@pytest.mark.parametrize("rtt", [0.02, 0.1])
+def test_bbr_lives_with_a_queue_of_a_single_datagram(rate: int, rtt: float) -> None:
+    link = Bottleneck(4, rate * MBIT, rtt, MTU)
+    flow = link.add("bbr")
+    (share,) = link.measure(8.0, since=2.0)
+    # A timer of half a millisecond is what bounds it on the faster one.
+    assert share * rate >= 4
+    assert flow.path.packets_lost < 0.15 * flow.space.next_number
+
+
+def test_bbr_lets_those_in_who_come_later() -> None:
+    link = Bottleneck(5, 12 * MBIT, 0.06, 90_000)
+    for start in (0.0, 2.9, 6.05):
+        link.add("bbr", start)
+    assert jain(link.measure(18.0, since=10.0)) >= 0.88
 
 
 def test_bbr_keeps_the_queue_short() -> None:

@@ -12,9 +12,9 @@ from tests.profiles import examples
 MTU = 1200
 
 
-def pacer_of(rate: float = 1_500_000, datagram: int = MTU, in_flight: int = 1 << 20) -> Pacer:
+def pacer_of(rate: float = 1_500_000, datagram: int = MTU, in_flight: int = 1 << 20, trains: bool = True) -> Pacer:
     pacer = Pacer()
-    pacer.update(rate, datagram, in_flight)
+    pacer.update(rate, datagram, in_flight, trains)
     return pacer
 
 
@@ -27,9 +27,9 @@ def test_while_little_is_under_way_the_rest_of_an_initial_window_may_leave() -> 
     assert pacer.budget(5.0) == 10 * MTU
     pacer.on_sent(10 * MTU)
     assert pacer.budget(5.0) == 0
-    pacer.update(1_500_000, MTU, 10 * MTU)
+    pacer.update(1_500_000, MTU, 10 * MTU, True)
     assert pacer.budget(6.0) == 3000
-    pacer.update(1_500_000, MTU, 4 * MTU)
+    pacer.update(1_500_000, MTU, 4 * MTU, True)
     assert pacer.budget(7.0) == 6 * MTU
 
 
@@ -62,6 +62,24 @@ def test_a_clock_that_stands_still_or_goes_back_gives_nothing() -> None:
     pacer.budget(1.0)
     pacer.on_sent(1000)
     assert pacer.budget(1.0) == pacer.budget(0.5) == 2000
+
+
+def test_one_by_one_nothing_leaves_together_and_what_is_late_is_made_up_for() -> None:
+    pacer = pacer_of(rate=1_200_000, in_flight=0, trains=False)
+    assert pacer.budget(1.0) == MTU
+    pacer.on_sent(MTU)
+    assert pacer.budget(1.0) == 0
+    # Half a millisecond is twice the rate, at which the second datagram of the bucket follows.
+    assert pacer.ready_at(MTU) == pytest.approx(1.0005)
+    assert pacer.budget(1.0004) == 0
+    assert pacer.budget(1.00051) == MTU
+    sent, now = 0, 2.0
+    while now < 12.0:
+        now = max(pacer.ready_at(MTU), now + 1e-4)
+        while pacer.budget(now) >= MTU:
+            pacer.on_sent(MTU)
+            sent += 1
+    assert sent == pytest.approx(10_000, abs=3)
 
 
 def test_a_pacer_that_knows_no_rate_does_not_wait() -> None:
@@ -109,7 +127,7 @@ def test_a_sender_that_waits_as_told_gets_its_rate_and_is_never_stuck(rate: floa
     pacer = pacer_of(rate)
     now, sent = start, 0
     for _ in range(200):
-        pacer.update(rate, MTU, 1 << 20)
+        pacer.update(rate, MTU, 1 << 20, True)
         budget = pacer.budget(now)
         if budget < MTU:
             later = pacer.ready_at(MTU)
@@ -126,6 +144,6 @@ def test_a_changed_rate_changes_what_comes_back_and_not_what_is_there() -> None:
     pacer = pacer_of()
     pacer.budget(1.0)
     pacer.on_sent(2000)
-    pacer.update(15_000_000, MTU, 1 << 20)
+    pacer.update(15_000_000, MTU, 1 << 20, True)
     assert pacer.budget(1.0) == 1000
     assert pacer.budget(1.0001) == pytest.approx(2500, abs=1)
