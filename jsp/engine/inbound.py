@@ -98,6 +98,8 @@ def receive_short(
     if not fresh or conn.is_closed():
         return
     conn.on_heard(now, fresh)
+    if path.recovery.pto_count:
+        path.on_heard_again(now)
     if path.id:
         conn.elsewhere += end - start
     if received.remote == path.remote:
@@ -423,10 +425,7 @@ def _on_retire_cid(
 def _on_path_challenge(
     conn: ConnectionCore, path: Path, level: int, r: Reader, now: float, source: Endpoint, kind: int
 ) -> None:
-    # SPEC 4.5: only the newest challenge of a path is answered, so a flood of them makes no queue.
-    data = r.pull_bytes(frames.CHALLENGE_SIZE)
-    if path.may_respond(now) and not path.closing:
-        path.response = (data, source, path.arriving)
+    path.on_challenge(r.pull_bytes(frames.CHALLENGE_SIZE), source, now)
     conn.spend_control(15)
 
 

@@ -62,7 +62,7 @@ def poll_transmit(conn: ConnectionCore, now: float) -> Transmit | None:
     if len(conn.paths) > 1:
         return _over_paths(conn, now)
     path = conn.path
-    if path.challenges or path.response is not None:
+    if path.challenges or path.responses:
         probe = _path_probe(conn, path, now)
         if probe is not None:
             return probe
@@ -74,7 +74,7 @@ def _over_paths(conn: ConnectionCore, now: float) -> Transmit | None:
     conn.timers.deadlines[PACING] = NEVER
     usable = [path for path in conn.paths.values() if not path.closing and path.remote_cids.current]
     for path in usable:
-        if path.challenges or path.response is not None:
+        if path.challenges or path.responses:
             probe = _path_probe(conn, path, now)
             if probe is not None:
                 return probe
@@ -370,9 +370,8 @@ def _is_enough(conn: ConnectionCore, path: Path, limit: int) -> bool:
 
 def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     """One datagram with a PATH_RESPONSE or PATH_CHALLENGE, to the address it is about."""
-    if path.response is not None:
-        data, address, came = path.response
-        path.response = None
+    if path.responses:
+        data, address, came = path.responses.pop(0)
         return _probe(conn, path, frames.PATH_RESPONSE, data, address, path.response_limit(address, came), now)
     for challenge in path.challenges:
         if challenge.due:

@@ -6,6 +6,7 @@ from jsp.recovery.loss cimport LossDetector, PacketSpace
 cdef long long _CHALLENGE_TRIES
 cdef long long _OPENING_TRIES
 cdef double _RESPONSES_PER_S
+cdef long long _RESPONSES_MAX
 cdef long long _UNLIMITED
 cdef long long _BULK_PACKETS
 
@@ -43,7 +44,7 @@ cdef class Path:
     cdef public object remote
     cdef public RemoteCids remote_cids
     cdef public bint replaces
-    cdef public object response
+    cdef public list responses
     cdef public long long sent
     cdef public str source
     cdef public PacketSpace space
@@ -64,9 +65,10 @@ cdef class Path:
     cpdef reopen(self, remote, local)
     cpdef challenge(self, bytes data)
     cpdef close(self, double until)
+    cpdef on_heard_again(self, double now)
     cpdef rebind(self, remote, local, long long size, bytes fresh, double now)
     cpdef _restart_recovery(self)
-    cpdef bint may_respond(self, double now) except? -1
+    cpdef on_challenge(self, bytes data, source, double now)
     cpdef on_challenge_sent(self, Challenge challenge, double now)
     cpdef bint on_response(self, bytes data, source) except? -1
     cpdef _on_validated(self)

@@ -22,13 +22,13 @@ from jsp.recovery.congestion import make_controller
 from jsp.recovery.controller import Controller
 from jsp.recovery.destinations import RTT_MIN_S, Destinations
 from jsp.recovery.loss import LossDetector, PacketSpace
-from jsp.recovery.rtt import INITIAL_RTT_S
 
 AMPLIFICATION = 3  # RFC 9000 section 8.1
 _CHALLENGE_TRIES = 3
 # Of a path that is new the round trip is not known: it is asked more often, and each time waited for twice as long.
 _OPENING_TRIES = 5
 _RESPONSES_PER_S = 10.0
+_RESPONSES_MAX = 2
 _UNLIMITED = 1 << 62
 _BULK_PACKETS = BULK_PACKETS
 
@@ -57,7 +57,7 @@ class Path:
         mtu: bytes of the largest datagram we send.
         recovery, space: loss recovery and the 1-RTT packet numbers.
         challenges: what is being validated: `remote`, and the address before it.
-        response: of the newest PATH_CHALLENGE to answer: its data, where it came from, and how many bytes came with it.
+        responses: of the newest PATH_CHALLENGEs to answer: data, where each came from, how many bytes came with it.
         arriving_at, arriving: where in its buffer the batch begins whose packets are being taken, and how long it is.
         fallback: the last validated address while `remote` is not.
         key_phase_start: number of the first packet sent under the present keys.
@@ -77,7 +77,7 @@ class Path:
         "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "backup",
         "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu",
         "opened", "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote", "remote_cids", "replaces",
-        "response", "sent", "source", "space", "status_seen", "validated", "was_validated", "weight",
+        "responses", "sent", "source", "space", "status_seen", "validated", "was_validated", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -102,7 +102,7 @@ class Path:
         self.recovery = LossDetector(make_controller(congestion, mtu))
         self.recovery.spaces.append(self.space)
         self.challenges: list[Challenge] = []
-        self.response: tuple[bytes, Endpoint, int] | None = None
+        self.responses: list[tuple[bytes, Endpoint, int]] = []
         self.arriving = 0
         self.arriving_at = 0
         self._response_rate: TokenBucket | None = None
@@ -170,7 +170,7 @@ class Path:
         recovery = self.recovery
         recovery.handshake_done = True
         recovery.peer_max_ack_delay = other.recovery.peer_max_ack_delay
-        recovery.rtt.reset(min(max(other.recovery.rtt.smoothed, RTT_MIN_S), INITIAL_RTT_S))
+        recovery.rtt.reset(max(other.recovery.rtt.smoothed, RTT_MIN_S))
         self.peer_min_ack_delay = other.peer_min_ack_delay
 
     def reopen(self, remote: Endpoint, local: Endpoint | None) -> None:
@@ -190,10 +190,16 @@ class Path:
         self.closing = True
         self.validated = False
         self.challenges.clear()
-        self.response = self.fallback = None
+        self.responses.clear()
+        self.fallback = None
         self.due = until
         self.space.acks.deadline = NEVER
         self.recovery.give_up()
+
+    def on_heard_again(self, now: float) -> None:
+        """The peer, who had not answered, has said something: ask at once, and not when backing off is over."""
+        if now >= self.space.last_eliciting + self.recovery.rtt.smoothed:
+            self.space.probes = max(self.space.probes, 1)
 
     # --- rebinding -----------------------------------------------------------------------------------------
 
@@ -232,11 +238,16 @@ class Path:
         recovery.resume = None
         recovery.controller = make_controller(self._congestion, self.mtu)
 
-    def may_respond(self, now: float) -> bool:
-        """Whether one more PATH_CHALLENGE is answered; those above the rate are not."""
+    def on_challenge(self, data: bytes, source: Endpoint, now: float) -> None:
+        """PATH_CHALLENGE arrived from `source`. Those above the rate are not answered."""
         if self._response_rate is None:
             self._response_rate = TokenBucket(_RESPONSES_PER_S, _RESPONSES_PER_S)
-        return self._response_rate.take(now)
+        if self.closing or not self._response_rate.take(now):
+            return
+        # SPEC 4.5: only the newest ones, so a flood of them makes no queue; after a rebinding both addresses are asked.
+        self.responses.append((data, source, self.arriving))
+        if len(self.responses) > _RESPONSES_MAX:
+            del self.responses[0]
 
     def on_challenge_sent(self, challenge: Challenge, now: float) -> None:
         """`challenge` is on its way."""

@@ -44,6 +44,7 @@ cdef class Connection:
     cdef public bint pinned
     cdef public tuple remotes
     cdef public object timer
+    cdef public long long tries
     cdef public object wanted_way
     cdef object __weakref__
 

@@ -62,7 +62,8 @@ class Connection:
         "_asked", "_closing", "_coding", "_core", "_endpoint", "_forgotten", "_hub", "_incoming", "_may_code",
         "_message_arrived", "_moved", "_pings", "_refusal", "_room", "_stream_arrived", "_streams", "_thread",
         "armed_for", "on_closed", "on_connected", "on_messages", "on_presented", "on_silent", "on_stream",
-        "on_untaken", "owns_endpoint", "pinned", "remotes", "timer", "wanted_way",
+        "on_untaken", "owns_endpoint", "pinned", "remotes", "timer", "tries",
+        "wanted_way",
         "__weakref__",
     )  # fmt: skip
 
@@ -79,7 +80,8 @@ class Connection:
         self.on_closed: Callable[[Connection], None] | None = None
         # Whether the application said where it is, so that other routes do not move it.
         self.owns_endpoint = self.pinned = False
-        # Where the peer may be reached, too; and by which way as soon as that is possible.
+        # How often another way was looked for; where the peer may be reached, too; and by which way as soon as that is possible.
+        self.tries = 0
         self.wanted_way: tuple[str, tuple[Any, ...]] | None = None
         self.remotes: tuple[tuple[Any, ...], ...] = ()
         self._endpoint = endpoint

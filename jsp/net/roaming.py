@@ -72,7 +72,8 @@ def on_silence(conn: Connection) -> None:
         return
     ways = _ways(conn)
     if ways:
-        _start(conn, *ways[conn.core.path.recovery.pto_count % len(ways)])
+        conn.tries += 1
+        _start(conn, *ways[(conn.tries - 1) % len(ways)])
 
 
 def prefer(conn: Connection) -> None:
@@ -106,12 +107,12 @@ def _plain(host: str) -> str:
 
 def _ways(conn: Connection) -> list[tuple[str, Address]]:
     """Where packets to each known address of the peer would leave from now, its present one first."""
-    now = conn.core.path.remote
+    known = [path.remote for path in conn.core.paths.values() if path.was_validated or not path.id]
     found: list[tuple[str, Address]] = []
-    for remote in (now, *(remote for remote in conn.remotes if remote != now)):
+    for remote in dict.fromkeys((*known, *conn.remotes)):
         host = outward_host(AF_INET6 if ":" in remote[0] else AF_INET, remote)
-        # Without a route the answer is our loopback address, from which only ourselves are reached.
-        if not _is_loopback(host) or _is_loopback(remote[0]):
+        # Without a route the answer is no address, or our loopback one, from which only ourselves are reached.
+        if _plain(host) not in ("0.0.0.0", "::") and (not _is_loopback(host) or _is_loopback(remote[0])):
             found.append((host, remote))
     return found
 

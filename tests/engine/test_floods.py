@@ -70,7 +70,7 @@ def test_n73_path_challenges_from_many_addresses_leave_nothing(ends: Pair) -> No
     assert not s.is_closed()
     assert 20 <= len(answered) <= 32
     assert s.paths[0].remote == client.address
-    assert (s.paths[0].response, s.paths[0].challenges, len(server.core._routes)) == (None, [], routes)
+    assert (s.paths[0].responses, s.paths[0].challenges, len(server.core._routes)) == ([], [], routes)
 
 
 def test_n74_new_connection_ids_with_retirements(ends: Pair) -> None:

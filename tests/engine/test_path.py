@@ -193,3 +193,35 @@ def test_another_host_restarts_recovery_and_another_port_does_not() -> None:
         ping(client, c)
         server.receive(datagrams[0], alias)
         assert (s.paths[0].recovery.rtt.smoothed == sampled) is kept
+
+
+def test_a_client_that_is_reached_by_both_addresses_goes_to_the_new_one() -> None:
+    # Another route, no other network: what is sent to the old address still arrives.
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    client.rebind(ELSEWHERE)
+    world.nodes[CLIENT] = client
+    ping(client, c)
+    world.run_for(0.2)
+    assert s.paths[0].validated and s.paths[0].remote == ELSEWHERE
+    world.run_for(5.0)
+    assert s.paths[0].remote == ELSEWHERE
+
+
+def test_a_silent_peer_that_is_heard_again_is_asked_at_once() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    stream = c.open_stream()
+    client.flush(c)
+    world.run_for(0.2)
+    assert client.default_link is not None and server.default_link is not None
+    client.default_link.blackhole = server.default_link.blackhole = True
+    s.streams.streams[0].send.write(bytes(5000))
+    server.flush(s)
+    world.run_for(4.0)  # backed off to seconds
+    assert s.paths[0].recovery.pto_count > 4
+    client.default_link.blackhole = server.default_link.blackhole = False
+    start = world.now
+    ping(client, c)
+    world.run_until(lambda: stream.recv.readable() == 5000)
+    assert world.now - start < 0.2
