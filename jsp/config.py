@@ -62,7 +62,8 @@ class Config:
     congestion: str | Callable[[int], Any] = "cubic"
     "Congestion controller of every path: a name, or a class of one's own (docs/congestion-control.md)."
     max_datagram_size: int | None = None
-    "UDP payload of the largest datagram to send, 1,200 to 65,507. None: 1,200, which every path must carry."
+    """UDP payload of the largest datagram to send, 1,200 to 65,507. None: what each path carries is found out, from
+    1,200 on, which every one must carry."""
     receive_window: int = 24 * MIB
     "Stream and message bytes a peer may have sent that the application has not read yet, per connection."
     stream_window: int = 256 * KIB
@@ -217,5 +218,5 @@ class Limits:
 
 LIMITS: Limits = Limits()
 
-# What every path must carry (RFC 9000 section 14).
+# What every path must carry (RFC 9000 section 14), and larger datagrams are searched from.
 DEFAULT_DATAGRAM_SIZE = 1200

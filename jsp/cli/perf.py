@@ -80,7 +80,7 @@ def _add_datagram_size(parser: argparse.ArgumentParser) -> None:
         "--datagram-size",
         metavar="BYTES",
         type=datagram_size,
-        help="largest datagram this end sends, 1200 to 65507; the path must carry it (default: what is sure to pass)",
+        help="largest datagram this end sends, 1200 to 65507; the path must carry it (default: found out)",
     )
 
 

@@ -65,7 +65,7 @@ class TextReport:
         host, port = connection.remote_address[:2]
         mtu = connection.stats().mtu
         print(f"connected to {connection.peer}")
-        print(f"at {host} port {port}: {facts['kem']}, {facts['cipher']}, datagrams of {mtu} bytes")
+        print(f"at {host} port {port}: {facts['kem']}, {facts['cipher']}, datagrams of {mtu} bytes to begin with")
         amount = "Messages     Rate        " if self._plan.messages else ""
         print(f"[ ID] Interval            {amount}Transfer     Bitrate         Retr   RTT       Cwnd", flush=True)
 

@@ -125,6 +125,10 @@ cdef class ConnectionCore:
     cpdef refresh_reset_tokens(self)
     cpdef check_message_room(self)
     cpdef replay_early(self, double now)
+    @cython.locals(path=Path)
+    cpdef bint on_mtu_hint(self, remote, long long size) except? -1
+    @cython.locals(path=Path)
+    cpdef on_too_large(self, Transmit transmit, long long size)
     @cython.locals(settled=cython.bint)
     cpdef prepare_keys(self, Path path, double now)
     cpdef on_key_update(self, double now)

@@ -405,6 +405,17 @@ class ConnectionCore:
         """Take the 1-RTT packets that came before their keys."""
         inbound.replay_early(self, now)
 
+    def on_mtu_hint(self, remote: Endpoint, size: int) -> bool:
+        """ICMP says that to `remote` no datagram of more than `size` bytes passes; whether that is to be tried now."""
+        paths = [] if self.asleep is not None else list(self.paths.values())
+        return any([path.on_hint(size) for path in paths if path.remote[:2] == remote[:2]])  # noqa: C419 - all hear it
+
+    def on_too_large(self, transmit: Transmit, size: int) -> None:
+        """Our host lets no datagram of `size` bytes or more out to where `transmit` was to go."""
+        for path in self.paths.values():
+            if path.remote == transmit.remote and path.local == transmit.local:
+                path.on_too_large(size)
+
     # --- keys ----------------------------------------------------------------------------------------------
 
     def prepare_keys(self, path: Path, now: float) -> None:

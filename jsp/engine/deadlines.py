@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jsp.engine.events import Closed
+from jsp.engine.mtu_search import BASE
 from jsp.engine.states import Moved
 from jsp.engine.timers import (
     ACK,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore
 
 _LOSS, _ACK, _PATH, _EXPIRY = LOSS, ACK, PATH, EXPIRY
+_BASE = BASE
 
 
 def update(conn: ConnectionCore, now: float) -> None:
@@ -44,7 +46,7 @@ def update(conn: ConnectionCore, now: float) -> None:
         moving = min(moving, path.due)
         if path.closing:
             continue
-        blocked = path.amplification_left() < path.mtu or not path.remote_cids.current
+        blocked = path.amplification_left() < _BASE or not path.remote_cids.current
         path.recovery.update_deadline(now, not conn.server and not conn.confirmed, blocked)
         loss = min(loss, path.recovery.deadline)
         if conn.keys.seal is not None and not blocked:

@@ -47,6 +47,7 @@ cdef class EndpointCore:
     cdef public object share
     cdef public StreamFrame stream_frame
     cdef public Train train
+    cdef public bint whole_datagrams
 
     @cython.locals(cid=bytes)
     cpdef tuple new_cid(self, ConnectionCore connection, long long path_id)

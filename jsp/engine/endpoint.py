@@ -71,6 +71,7 @@ class EndpointCore:
         share: our part of the port when other processes serve it, too.
         accepted: connections made by clients since the owner last looked; the owner empties it.
         dropped: datagrams that were for nobody.
+        whole_datagrams: whether nobody on the way fragments what we send, so that its size can be tried.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class EndpointCore:
         "_reset_watch", "_revealed", "_routes", "_scratch", "_token_key", "_unproven", "_watched", "accepted",
         "accepting", "cid_size", "config", "connections", "credentials", "destinations", "dropped", "full",
         "memory", "message_frame", "owner", "reader", "share", "stream_frame", "train",
+        "whole_datagrams",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +103,7 @@ class EndpointCore:
         self.full: Callable[[], bool] | None = None
         self.share: Share | None = None
         self.dropped = 0
+        self.whole_datagrams = True
         # SPEC 7.6: once for all; a forked child that went on would seal under the parent's keys and numbers.
         self.owner = os.getpid()
         self.train = train or Train()

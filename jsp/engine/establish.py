@@ -11,7 +11,6 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from jsp.config import DEFAULT_DATAGRAM_SIZE
 from jsp.crypto.client_handshake import ClientHandshake
 from jsp.crypto.credentials import Credentials
 from jsp.crypto.identity import SIGNATURE_NAMES
@@ -170,8 +169,11 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     path = conn.paths[0]
     path.recovery.peer_max_ack_delay = params.max_ack_delay_ms / 1000
     path.peer_min_ack_delay = params.min_ack_delay_us / 1_000_000
-    wanted = conn.config.max_datagram_size or DEFAULT_DATAGRAM_SIZE
-    path.set_mtu(min(wanted, params.max_datagram_size))
+    fixed = conn.config.max_datagram_size
+    if fixed is not None:
+        path.set_mtu(min(fixed, params.max_datagram_size))
+    elif conn.host.whole_datagrams:
+        path.mtu_limit = params.max_datagram_size
     if conn.config.repair and params.repair_window:
         conn.send_messages.repair = SendRepair(path, params.repair_window)
     conn.mobility = Mobility(conn.server, min(conn.config.max_paths, params.max_paths), params.preferred_address)

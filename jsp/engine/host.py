@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class Host(Protocol):
     """What a connection needs of the endpoint it lives in: shared working space, and `owner`, the process that it all
-    belongs to."""
+    belongs to. `whole_datagrams`: nobody on the way fragments what we send."""
 
     owner: int
     train: Train
@@ -25,6 +25,7 @@ class Host(Protocol):
     message_frame: frames.MessageFrame
     memory: Memory
     cid_size: int
+    whole_datagrams: bool
     destinations: Destinations
 
     def new_cid(self, connection: ConnectionCore, path_id: int) -> tuple[bytes, bytes]:

@@ -6,6 +6,7 @@ from jsp.crypto.protection cimport LongKeys, SealKeys
 from jsp.engine.builder cimport Train
 from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.keying cimport HandshakeLevel
+from jsp.engine.mtu_search cimport MtuSearch
 from jsp.engine.path cimport Challenge, Path
 from jsp.engine.traffic cimport Transmit
 from jsp.recovery.acks cimport AckTracker
@@ -39,8 +40,8 @@ cpdef bytes _seal_handshake(ConnectionCore conn, Path path, tuple built, double 
 @cython.locals(number=cython.longlong, header=bytes)
 cpdef bytes _seal_long(ConnectionCore conn, Path path, HandshakeLevel level, LongKeys keys, bytearray payload)
 @cython.locals(
-    limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, space=PacketSpace,
-    recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
+    limit=cython.longlong, number=cython.longlong, size_of_number=cython.longlong, datagram=cython.longlong,
+    space=PacketSpace, recovery=LossDetector, wants=cython.bint, ack_due=cython.bint, keys=SealKeys, train=Train,
 )
 cpdef Transmit _train(ConnectionCore conn, Path path, double now, bint chosen)
 @cython.locals(train=Train, space=PacketSpace, recovery=LossDetector, run=SentRun, mark=cython.longlong)
@@ -55,8 +56,13 @@ cpdef _write_ack(ConnectionCore conn, Path path, Train train, double now, bint w
 @cython.locals(other=Path, rtt=cython.double)
 cpdef bint _write_control(ConnectionCore conn, Path path, Train train, double now) except? -1
 @cython.locals(allowed=cython.longlong, recovery=LossDetector)
-cpdef long long _allowance(ConnectionCore conn, Path path, double now) except? -1
-cpdef bint _is_enough(ConnectionCore conn, Path path, long long limit) except? -1
+cpdef long long _allowance(ConnectionCore conn, Path path, long long datagram, double now) except? -1
+cpdef bint _is_enough(ConnectionCore conn, Path path, long long datagram, long long limit) except? -1
+@cython.locals(
+    search=MtuSearch, size=cython.longlong, number=cython.longlong, size_of_number=cython.longlong,
+    total=cython.longlong, keys=SealKeys, train=Train, space=PacketSpace,
+)
+cpdef Transmit _mtu_probe(ConnectionCore conn, Path path, double now)
 cpdef Transmit _path_probe(ConnectionCore conn, Path path, double now)
 cpdef Transmit _challenge(ConnectionCore conn, Path path, Challenge challenge, double now)
 @cython.locals(

@@ -206,20 +206,24 @@ def _train(conn: ConnectionCore, path: Path, now: float, chosen: bool) -> Transm
     """What leaves by `path`; all there is when it is `chosen`, else what it owes the peer itself."""
     space = path.space
     recovery = path.recovery
+    if path.search is not None and path.search.due and path.validated:
+        return _mtu_probe(conn, path, now)
+    path.leave_black_hole()
+    datagram = redundancy.datagram_size(conn, path)
     wants = chosen and (conn.has_frames() or bool(conn.scheduler))
     ack_due = space.acks.deadline <= now
     if not wants:
         recovery.on_app_limited()
     if not (wants or ack_due or space.probes):
         return None
-    limit = _allowance(conn, path, now) if wants or space.probes else 0
+    limit = _allowance(conn, path, datagram, now) if wants or space.probes else 0
     if space.probes:
-        limit = max(limit, min(space.probes * path.mtu, path.amplification_left()))
-    if limit < path.mtu and not _is_enough(conn, path, limit):
-        if not ack_due or path.amplification_left() < path.mtu:
+        limit = max(limit, min(space.probes * datagram, path.amplification_left()))
+    if limit < datagram and not _is_enough(conn, path, datagram, limit):
+        if not ack_due or path.amplification_left() < datagram:
             return None
         wants = False
-        limit = path.mtu
+        limit = datagram
     keys = conn.keys.seal
     assert keys is not None
     conn.prepare_keys(path, now)
@@ -228,10 +232,10 @@ def _train(conn: ConnectionCore, path: Path, now: float, chosen: bool) -> Transm
     if wants:
         path.plan_acks()
     if wants and space.next_number >= space.skip_at:
-        space.skip_number(recovery.controller.window // path.mtu, int.from_bytes(conn.entropy(4), "big"))
+        space.skip_number(recovery.controller.window // datagram, int.from_bytes(conn.entropy(4), "big"))
     number = space.next_number
     size_of_number = packet.number_size(number, space.largest_acked)
-    train.begin(keys, path.remote_cids.current, number, size_of_number, path.mtu, limit, now)
+    train.begin(keys, path.remote_cids.current, number, size_of_number, datagram, limit, now)
     if space.acks.pending:
         _write_ack(conn, path, train, now, wants)
     if wants or space.probes:
@@ -257,6 +261,8 @@ def _sent(conn: ConnectionCore, path: Path, now: float, number: int) -> Transmit
     if train.runs:
         conn.on_eliciting_sent(now)
         space.probes = max(0, space.probes - train.count)
+        if min(train.pos, train.segment_size()) >= path.mtu:
+            path.plan_probe(now)
     conn.counters.packets_sent += train.count
     conn.streams.check_writers()
     conn.check_message_room()
@@ -350,19 +356,43 @@ def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -
     return True
 
 
-def _allowance(conn: ConnectionCore, path: Path, now: float) -> int:
+def _allowance(conn: ConnectionCore, path: Path, datagram: int, now: float) -> int:
     """Bytes that congestion control, the pacer and the amplification limit allow at `now`."""
     recovery = path.recovery
-    allowed = recovery.allowance(path.mtu, now)
+    allowed = recovery.allowance(datagram, now)
     if recovery.pacing_at < NEVER:
         deadlines = conn.timers.deadlines
         deadlines[PACING] = recovery.pacing_at if len(conn.paths) == 1 else min(recovery.pacing_at, deadlines[PACING])
     return min(allowed, path.amplification_left())
 
 
-def _is_enough(conn: ConnectionCore, path: Path, limit: int) -> bool:
-    """Whether `limit` bytes, less than a full datagram, are enough for what goes next, and the window's last ones."""
-    return limit >= _AROUND + conn.scheduler.least() and path.recovery.available() < path.mtu
+def _is_enough(conn: ConnectionCore, path: Path, datagram: int, limit: int) -> bool:
+    """Whether `limit` bytes, less than a full `datagram`, are enough for what goes next, and the window's last ones."""
+    return limit >= _AROUND + conn.scheduler.least() and path.recovery.available() < datagram
+
+
+def _mtu_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit:
+    """A packet by itself, of the size whose turn it is (spec section 4.9)."""
+    search = path.search
+    keys = conn.keys.seal
+    assert search is not None and keys is not None
+    size = search.due
+    conn.prepare_keys(path, now)
+    train = conn.train
+    space = path.space
+    number = space.next_number
+    size_of_number = packet.number_size(number, space.largest_acked)
+    train.begin(keys, path.remote_cids.current, number, size_of_number, size, size, now)
+    train.push_u8(frames.PING)
+    train.note(path, number, path.recovery.packets_lost)
+    train.pad_to(size)
+    total = train.seal(keys, path.id)
+    space.next_number = number + 1
+    path.recovery.on_probe_sent(space, train.runs[0])
+    search.on_sent(number)
+    conn.on_eliciting_sent(now)
+    conn.counters.packets_sent += 1
+    return _finish(conn, path, train.slots.view[:total], 1)
 
 
 # --- path validation -------------------------------------------------------------------------------------------
@@ -425,12 +455,13 @@ def _next_close(conn: ConnectionCore, now: float) -> Transmit | None:
     code, reason, application = ending.close_frame(conn, level_number)
     if level_number == frames.APPLICATION:
         keys = conn.keys.seal
-        if keys is None or path.amplification_left() < path.mtu:
+        if keys is None or path.amplification_left() < INITIAL_DATAGRAM_MIN:
             return None
         train = conn.train
         number = path.space.next_number
         size_of_number = packet.number_size(number, path.space.largest_acked)
-        train.begin(keys, path.remote_cids.current, number, size_of_number, path.mtu, path.mtu, now)
+        size = INITIAL_DATAGRAM_MIN
+        train.begin(keys, path.remote_cids.current, number, size_of_number, size, size, now)
         frames.push_close(train, application, code, reason)
         size = train.seal(keys, path.id)
         path.space.next_number = number + 1

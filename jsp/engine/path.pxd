@@ -1,6 +1,7 @@
 # C types of path.py.
 from jsp.engine.ack_frequency cimport AckFrequency
 from jsp.engine.cids cimport LocalCids, RemoteCids
+from jsp.engine.mtu_search cimport MtuSearch
 from jsp.recovery.loss cimport LossDetector, PacketSpace
 
 cdef long long _CHALLENGE_TRIES
@@ -9,6 +10,10 @@ cdef double _RESPONSES_PER_S
 cdef long long _RESPONSES_MAX
 cdef long long _UNLIMITED
 cdef long long _BULK_PACKETS
+cdef long long _BASE
+cdef long long _WINDOW_DATAGRAMS
+cdef long long _LARGE_LOST_MAX
+cdef long long _TIMEOUTS_MAX
 
 
 cdef class Challenge:
@@ -36,6 +41,7 @@ cdef class Path:
     cdef public object local
     cdef public LocalCids local_cids
     cdef public long long mtu
+    cdef public long long mtu_limit
     cdef public bint opened
     cdef public bint peer_backup
     cdef public double peer_min_ack_delay
@@ -45,6 +51,7 @@ cdef class Path:
     cdef public RemoteCids remote_cids
     cdef public bint replaces
     cdef public list responses
+    cdef public MtuSearch search
     cdef public long long sent
     cdef public str source
     cdef public PacketSpace space
@@ -60,6 +67,14 @@ cdef class Path:
     cpdef long long amplification_left(self) except? -1
     cpdef long long response_limit(self, address, long long size) except? -1
     cpdef set_mtu(self, long long mtu)
+    cpdef long long datagram_size(self) except? -1
+    cpdef plan_probe(self, double now)
+    cpdef on_acked(self, long long number, long long lost)
+    cpdef on_lost(self, long long number, long long lost)
+    cpdef leave_black_hole(self)
+    cpdef _restart_search(self)
+    cpdef bint on_hint(self, long long size) except? -1
+    cpdef on_too_large(self, long long size)
     cpdef plan_acks(self)
     cpdef follow(self, Path other)
     cpdef reopen(self, remote, local)

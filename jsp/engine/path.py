@@ -16,6 +16,7 @@ from collections.abc import Callable
 from jsp.engine.ack_frequency import BULK_PACKETS, AckFrequency
 from jsp.engine.bucket import TokenBucket
 from jsp.engine.cids import LocalCids, RemoteCids
+from jsp.engine.mtu_search import BASE, MtuSearch, header_bytes
 from jsp.engine.timers import NEVER
 from jsp.engine.traffic import Endpoint
 from jsp.recovery.congestion import make_controller
@@ -31,6 +32,12 @@ _RESPONSES_PER_S = 10.0
 _RESPONSES_MAX = 2
 _UNLIMITED = 1 << 62
 _BULK_PACKETS = BULK_PACKETS
+_BASE = BASE
+# A datagram may be as large as this part of the window: with fewer under way, a lost one would be noticed by time only.
+_WINDOW_DATAGRAMS = 4
+# Signs that a path takes no large datagrams any more (spec section 4.9). A false alarm costs two round trips at `BASE`.
+_LARGE_LOST_MAX = 3
+_TIMEOUTS_MAX = 2
 
 
 class Challenge:
@@ -54,7 +61,9 @@ class Path:
         source: the host that packets leave from when `local` does not say it.
         validated: whether the peer has shown that it receives at `remote`.
         received, sent: bytes since `remote` is not validated.
-        mtu: bytes of the largest datagram we send.
+        mtu: bytes of the largest datagram we send, but for probes.
+        mtu_limit: the most that may be tried; 0: `mtu` is fixed.
+        search: what is being tried; None before there was much to send.
         recovery, space: loss recovery and the 1-RTT packet numbers.
         challenges: what is being validated: `remote`, and the address before it.
         responses: of the newest PATH_CHALLENGEs to answer: data, where each came from, how many bytes came with it.
@@ -76,8 +85,9 @@ class Path:
     __slots__ = (
         "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "backup",
         "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu",
-        "opened", "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote", "remote_cids", "replaces",
-        "responses", "sent", "source", "space", "status_seen", "validated", "was_validated", "weight",
+        "mtu_limit", "opened", "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote", "remote_cids",
+        "replaces", "responses", "search", "sent", "source", "space", "status_seen", "validated", "was_validated",
+        "weight",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +103,8 @@ class Path:
         self.remote = remote
         self.local = local
         self.mtu = mtu
+        self.mtu_limit = 0
+        self.search: MtuSearch | None = None
         self.source = ""
         self.validated = False
         self.received = 0
@@ -150,10 +162,61 @@ class Path:
         # SPEC 4.5: whoever wrote another address there does not decide how much it gets.
         return _UNLIMITED if address == self.fallback else AMPLIFICATION * size
 
+    # --- datagram size (spec section 4.9) ------------------------------------------------------------------
+
     def set_mtu(self, mtu: int) -> None:
         """Datagrams of up to `mtu` bytes from now on."""
         self.mtu = mtu
-        self.recovery.controller.on_datagram_size(mtu)
+        self.recovery.on_datagram_size(mtu)
+
+    def datagram_size(self) -> int:
+        """Bytes of the datagrams to send now: what must get through, or goes to who knows whom, has the base size."""
+        return self.mtu if self.validated and not self.space.probes else min(self.mtu, _BASE)
+
+    def plan_probe(self, now: float) -> None:
+        """Data left: see whether larger datagrams should be tried."""
+        if not self.mtu_limit or not self.validated or self.recovery.pto_count:
+            return
+        if self.search is None:
+            self.search = MtuSearch(self.mtu_limit, header_bytes(self.remote))
+        self.search.plan(self.recovery.controller.window // _WINDOW_DATAGRAMS, now)
+
+    def on_acked(self, number: int, lost: int) -> None:
+        """The probe that is packet `number` arrived. `lost`: packets lost before it left."""
+        if self.search is not None and self.search.on_acked(number):
+            self.set_mtu(self.search.passed)
+
+    def on_lost(self, number: int, lost: int) -> None:
+        """It did not."""
+        if self.search is not None:
+            self.search.on_lost(number, self.recovery.packets_lost == lost)
+
+    def leave_black_hole(self) -> None:
+        """Fall back to the base size when nothing larger seems to arrive (RFC 8899 section 4.3)."""
+        recovery = self.recovery
+        if recovery.large_lost >= _LARGE_LOST_MAX or recovery.pto_count >= _TIMEOUTS_MAX:
+            self._restart_search()
+
+    def _restart_search(self) -> None:
+        if self.search is not None and self.mtu > _BASE:
+            self.search.fall()
+            self.set_mtu(_BASE)
+
+    def on_hint(self, size: int) -> bool:
+        """ICMP says that `size` bytes are the most that pass; whether that is to be tried at once."""
+        if self.search is None:
+            return False
+        self.search.on_hint(size)
+        return self.search.due > 0
+
+    def on_too_large(self, size: int) -> None:
+        """Our host does not let datagrams of `size` bytes out."""
+        if self.search is not None:
+            self.search.on_too_large(size)
+            if size <= self.mtu:
+                self._restart_search()
+
+    # --- acknowledgements ----------------------------------------------------------------------------------
 
     def plan_acks(self) -> None:
         """Before data leaves: see whether the peer should be asked for more or fewer ACKs."""
@@ -172,6 +235,9 @@ class Path:
         recovery.peer_max_ack_delay = other.recovery.peer_max_ack_delay
         recovery.rtt.reset(max(other.recovery.rtt.smoothed, RTT_MIN_S))
         self.peer_min_ack_delay = other.peer_min_ack_delay
+        self.mtu_limit = other.mtu_limit
+        if not self.mtu_limit:
+            self.set_mtu(other.mtu)
 
     def reopen(self, remote: Endpoint, local: Endpoint | None) -> None:
         """Ours, between these addresses; what may have been tried before is forgotten."""
@@ -236,7 +302,11 @@ class Path:
         recovery.rtt.reset()
         recovery.ecn.restart()
         recovery.resume = None
+        if self.mtu_limit:
+            self.search = None
+            self.mtu = _BASE
         recovery.controller = make_controller(self._congestion, self.mtu)
+        recovery.on_datagram_size(self.mtu)
 
     def on_challenge(self, data: bytes, source: Endpoint, now: float) -> None:
         """PATH_CHALLENGE arrived from `source`. Those above the rate are not answered."""

@@ -32,6 +32,15 @@ def keep(conn: ConnectionCore, path: Path) -> None:
         mobility.copies = [(other, kept) for other in others]
 
 
+def datagram_size(conn: ConnectionCore, path: Path) -> int:
+    """Bytes of the datagrams to send by `path` now: where all go by every path, no more than any of them takes."""
+    size = path.datagram_size()
+    if not conn.alone and conn.config.path_scheduler == "redundant":
+        for other in candidates(conn):
+            size = min(size, other.mtu)
+    return size
+
+
 def next_copy(conn: ConnectionCore, now: float) -> Transmit | None:
     """The next of the copies that were kept."""
     mobility = conn.mobility

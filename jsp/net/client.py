@@ -230,7 +230,6 @@ def _connect_one(
     now = clock.now()
     deadline = now + (deadline - now) / share
     socket = UdpSocket(bind or ("", 0), family)
-    socket.report_refusals()
     endpoint = Endpoint(socket, config)
     connection = endpoint.connect(remote, credentials)
     try:

@@ -14,11 +14,13 @@ cdef double _BUSY_S
 cdef long long _SHORT
 cdef double _SPINNING_MAX_S
 cdef double _NOTED_EVERY_S
+cdef double _HINT_EVERY_S
 cdef long long _WOKEN_MAX
 
 
 cdef class Endpoint:
     cdef dict _dirty
+    cdef double _hinted
     cdef readonly long long _mistakes
     cdef dict _others
     cdef public object _reader
@@ -59,6 +61,8 @@ cdef class Endpoint:
     @cython.locals(core=ConnectionCore)
     cpdef _take_accepted(self)
     cpdef _on_refused(self)
+    @cython.locals(core=ConnectionCore, now=cython.double)
+    cpdef _on_hints(self, UdpSocket socket)
     cpdef on_timer(self, Connection shell)
     @cython.locals(deadline=cython.double, left=cython.double)
     cpdef _arm(self, Connection shell)

@@ -47,6 +47,8 @@ _BUSY_S = 3e-5
 _WOKEN_MAX = 1000
 # Who polls the socket (`spin`) lets others have their turn after this long.
 _SPINNING_MAX_S = 0.005
+# What ICMP says of sizes is heard so often: anybody can write it, and each costs a look at all connections.
+_HINT_EVERY_S = 0.1
 # How exactly it is known when a connection was last in use.
 _NOTED_EVERY_S = 0.5
 
@@ -87,8 +89,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_dirty", "_mistakes", "_others", "_reader", "_resting", "_shells", "_slots", "_turn_due", "_turned", "_unsent",
-        "_woken", "_writer", "accept", "closed", "core", "hub", "socket", "watch", "__weakref__",
+        "_dirty", "_hinted", "_mistakes", "_others", "_reader", "_resting", "_shells", "_slots", "_turn_due", "_turned",
+        "_unsent", "_woken", "_writer", "accept", "closed", "core", "hub", "socket", "watch", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +100,7 @@ class Endpoint:
         self.hub = get_hub()
         self._slots, train, destinations = _working_space(self.hub)
         self.core = EndpointCore(config, clock.entropy, credentials, reset_secret, train, destinations)
+        self.core.whole_datagrams = socket.whole
         self.closed = False
         self.accept: Callable[[Connection], None] | None = None
         # What sees networks come and go.
@@ -111,6 +114,7 @@ class Endpoint:
         self._woken: deque[Woken] = deque()
         self._unsent: Transmit | None = None
         self._mistakes = 0
+        self._hinted = 0.0
         loop = self.hub.loop
         self._resting = Resting(loop)
         self._reader = loop.io(socket.fileno(), 1)
@@ -241,6 +245,8 @@ class Endpoint:
                 break
         if self.socket.refused:
             self._on_refused()
+        if socket.hints:
+            self._on_hints(socket)
 
     def _take(self, received: Received) -> None:
         """What is in the kept buffer, if anything. A mistake of ours costs this batch, and not the port its reader."""
@@ -290,8 +296,22 @@ class Endpoint:
 
     def _on_refused(self) -> None:
         self.socket.refused = False
+        if self.accept is not None:
+            return  # a server is left by clients all the time
         for shell in self.connections():
             shell.on_refused()
+
+    def _on_hints(self, socket: UdpSocket) -> None:
+        """ICMP says that datagrams were too large: see whether that is so."""
+        hints, socket.hints = socket.hints, ()
+        now = clock.now()
+        if now < self._hinted + _HINT_EVERY_S:
+            return
+        self._hinted = now
+        for core in list(self._shells):
+            for remote, size in hints:
+                if core.on_mtu_hint(remote, size):
+                    self.changed(core)
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -360,8 +380,11 @@ class Endpoint:
                     break
                 core.handle_timeout(now)
                 continue
-            if not self._socket_of(transmit).send(transmit):
+            socket = self._socket_of(transmit)
+            if not socket.send(transmit):
                 self._wait_writable(transmit)
+            elif socket.too_large:
+                core.on_too_large(transmit, socket.too_large)
             now = clock.now()
         if now - core.keys.noted > _NOTED_EVERY_S:
             core.keys.noted = now
@@ -369,6 +392,8 @@ class Endpoint:
         shell = self._shells.get(core)
         if self.socket.refused:
             self.hub.loop.run_callback(self._on_refused)
+        if self.socket.hints:
+            self.hub.loop.run_callback(self._on_hints, self.socket)
         if self._unsent is not None and core not in self._dirty:
             self._dirty[core] = None
         if shell is not None:

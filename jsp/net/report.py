@@ -129,12 +129,16 @@ def explain(core: ConnectionCore) -> str:
     state = core.lifecycle.state.name.lower()
     text = (
         f"The connection is {state}; it uses path {path.id} to {where} over UDP, round trip "
-        f"{recovery.rtt.smoothed * 1e3:.2f} ms, datagrams of {path.mtu} bytes. "
+        f"{recovery.rtt.smoothed * 1e3:.2f} ms, datagrams of {path.mtu} bytes{_searching(path)}. "
     )
     lost = recovery.packets_lost
     if core.counters.packets_sent:
         text += f"{lost} of {core.counters.packets_sent} packets were lost. "
     return text + _limit(core, path)
+
+
+def _searching(path: Path) -> str:
+    return "" if path.search is None or path.search.is_complete() else " so far"
 
 
 def _limit(core: ConnectionCore, path: Path) -> str:

@@ -22,12 +22,16 @@ cdef class UdpSocket:
     cdef bint _wildcard
     cdef public object address
     cdef public object family
+    cdef public tuple hints
     cdef public bint refused
+    cdef public long long too_large
+    cdef public bint whole
 
     @cython.locals(arrival=Arrival, size=cython.longlong)
     cpdef Received receive(self, PacketBuffer slots)
     cpdef _local(self, bytes packed)
-    cpdef _note_refusal(self, long long number)
+    cpdef bint _take_errors(self, long long number) except? -1
+    cpdef _note_size(self, remote, long long origin, long long most)
     cpdef bytes _name(self, remote)
     cpdef bytes _source(self, local)
     @cython.locals(
@@ -35,5 +39,10 @@ cdef class UdpSocket:
         ecn=cython.longlong,
     )
     cpdef bint send(self, Transmit transmit) except? -1
+    @cython.locals(sent=cython.longlong)
+    cpdef long long _send_some(
+        self, data, long long segment, remote, bytes name, bytes source, long long ecn
+    ) except? -1
+    cpdef _give_segmentation_up(self, remote)
     @cython.locals(segment=cython.longlong, start=cython.longlong, sent=cython.longlong, ecn=cython.longlong)
     cpdef bint _send_each(self, Transmit transmit, bytes name, bytes source) except? -1

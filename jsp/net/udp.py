@@ -1,8 +1,9 @@
 # cython: language_level=3, annotation_typing=False, nonecheck=True
 """A UDP socket that receives and sends batches: GRO in, GSO out, each falling back by itself.
 
-OS errors end here. What they mean for a connection: nothing, for a network may lose any datagram; only that nobody
-listens at the other end is worth telling, and only while connecting.
+OS errors end here. What they mean for a connection: mostly nothing, for a network may lose any datagram. Worth telling
+is that nobody listens at the other end, while connecting, and that a datagram was too large: for our own host, which
+is a fact, or for somebody on the way, which an ICMP message says that anybody may have written.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gevent.monkey import get_original
 
 import jsp.net.clock as clock
 import jsp.net.datagrams as datagrams
+from jsp.engine.mtu_search import header_bytes
 from jsp.engine.traffic import Endpoint, Received, Transmit
 from jsp.errors import LocalError
 from jsp.net.arrival import Arrival
@@ -42,14 +44,21 @@ _SO_RCVBUFFORCE = 33
 _SO_SNDBUFFORCE = 32
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _SO_BINDTOIFINDEX = 62
+# linux/errqueue.h: errno, origin, and what is told beside it.
+_EXTENDED_ERROR = struct.Struct("=IB3xI")
+_ORIGIN_LOCAL = 1
 
 _BUFFER_BYTES = 4 << 20
 _RECEIVED_MAX = DATAGRAM_MAX
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
+_TAKES_NOTHING = (*_WOULD_BLOCK, errno.ENOBUFS)
+_ERRORS = ((stdlib_socket.IPPROTO_IP, _IP_RECVERR), (stdlib_socket.IPPROTO_IPV6, _IPV6_RECVERR))
 _NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 _NO_GSO = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT)
 _NO_GSO_ADDRESSES_MAX = 4096
 _NAMES_MAX = 4096
+_ERRORS_MAX = 64
+_HINTS_MAX = 16
 
 
 def new_socket(family: int, kind: int, fd: int | None = None) -> Any:
@@ -60,12 +69,15 @@ def new_socket(family: int, kind: int, fd: int | None = None) -> Any:
 class UdpSocket:
     """Attributes:
     address: where the socket is bound.
-    refused: set when the kernel reported that nobody listens at the address last sent to.
+    refused: set when the kernel reported that nobody listens at an address that something was sent to.
+    too_large: set when our host refuses to send datagrams of so many bytes, to the address last sent to.
+    hints: what ICMP says of the way to an address: the most bytes of a datagram that pass.
+    whole: whether what is sent is fragmented nowhere.
     """
 
     __slots__ = (
         "_arrival", "_ecn", "_fd", "_gso", "_local_address", "_local_packed", "_names", "_no_gso", "_socket",
-        "_wildcard", "address", "family", "refused",
+        "_wildcard", "address", "family", "hints", "refused", "too_large", "whole",
     )  # fmt: skip
 
     def __init__(self, bind: tuple[str, int], family: int, bound: Any = None, shared: bool = False) -> None:
@@ -84,7 +96,8 @@ class UdpSocket:
                 self._socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 0)
             self._enlarge_buffers()
             self._set(datagrams.SOL_UDP, datagrams.UDP_GRO, 1)
-            self._forbid_fragments()
+            self.whole = self._forbid_fragments()
+            self._want_errors()
             self._ecn = self._want_marks()
             if bound is None:
                 self._socket.bind(bind)
@@ -96,6 +109,8 @@ class UdpSocket:
             raise
         self.address: Endpoint = self._socket.getsockname()
         self.refused = False
+        self.too_large = 0
+        self.hints: tuple[tuple[Endpoint, int], ...] = ()
         self._wildcard = self.address[0] in ("0.0.0.0", "::")
         if self._wildcard:
             self._want_local_addresses()
@@ -125,11 +140,17 @@ class UdpSocket:
             if not self._set(stdlib_socket.SOL_SOCKET, force, _BUFFER_BYTES):
                 self._socket.setsockopt(stdlib_socket.SOL_SOCKET, plain, _BUFFER_BYTES)
 
-    def _forbid_fragments(self) -> None:
+    def _forbid_fragments(self) -> bool:
         # RFC 9000 14: datagrams must not be fragmented by anybody.
+        if self.family == AF_INET6 and not self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE):
+            return False
+        return self._set(stdlib_socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+
+    def _want_errors(self) -> None:
+        # Without it the kernel keeps to itself what ICMP says of addresses that the socket is not connected to.
+        self._set(stdlib_socket.IPPROTO_IP, _IP_RECVERR, 1)
         if self.family == AF_INET6:
-            self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
-        self._set(stdlib_socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+            self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
 
     def _want_marks(self) -> bool:
         """Ask for the ECN field of what arrives; whether that can be had, and with it ECN at all."""
@@ -143,12 +164,6 @@ class UdpSocket:
             self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
         else:
             self._set(stdlib_socket.IPPROTO_IP, datagrams.IP_PKTINFO, 1)
-
-    def report_refusals(self) -> None:
-        """Let the kernel say when nobody listens at an address we send to (`refused`)."""
-        self._set(stdlib_socket.IPPROTO_IP, _IP_RECVERR, 1)
-        if self.family == AF_INET6:
-            self._set(stdlib_socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
 
     def leave_by(self, index: int) -> None:
         """Use the interface of this index alone, whichever routes prefer, if the system lets us."""
@@ -184,8 +199,7 @@ class UdpSocket:
                 break
             if -size in _WOULD_BLOCK:
                 return None
-            # An ICMP message about something sent earlier; the queue must be emptied or poll() never rests.
-            self._note_refusal(-size)
+            self._take_errors(-size)
         local = None
         if arrival.local is not None:
             local = self._local(arrival.local)
@@ -200,19 +214,39 @@ class UdpSocket:
             self._local_address = (stdlib_socket.inet_ntop(self.family, packed), self.address[1])
         return self._local_address
 
-    def _note_refusal(self, number: int) -> None:
+    def _take_errors(self, number: int) -> bool:
+        """A call failed with errno `number`: hear what the kernel has to say; whether of something sent earlier.
+
+        Its queue must be emptied, or poll() never rests.
+        """
         if number in _NOBODY_THERE:
             self.refused = True
-        try:
-            self._socket.recvmsg(1, 512, _MSG_ERRQUEUE)
-        except OSError:
-            return
+        earlier = False
+        for _ in range(_ERRORS_MAX):
+            try:
+                _, ancillary, _, remote = self._socket.recvmsg(1, 512, _MSG_ERRQUEUE)
+            except OSError:
+                break
+            for level, kind, value in ancillary:
+                if (level, kind) in _ERRORS:
+                    number, origin, told = _EXTENDED_ERROR.unpack_from(value)
+                    earlier = earlier or origin != _ORIGIN_LOCAL
+                    if number == errno.EMSGSIZE:
+                        self._note_size(remote, origin, told - header_bytes(remote))
+        return earlier
+
+    def _note_size(self, remote: Endpoint, origin: int, most: int) -> None:
+        if origin == _ORIGIN_LOCAL:
+            self.too_large = most + 1
+        elif len(self.hints) < _HINTS_MAX:
+            self.hints += ((remote, most),)
 
     # --- out -----------------------------------------------------------------------------------------------
 
     def send(self, transmit: Transmit) -> bool:
         """Send a train; False when the socket takes nothing now. What the network refuses counts as lost."""
         data, segment, remote = transmit.data, transmit.segment_size, transmit.remote
+        self.too_large = 0
         name = self._name(remote)
         source = b""
         if self._wildcard and transmit.local is not None:
@@ -222,20 +256,36 @@ class UdpSocket:
             return self._send_each(transmit, name, source)
         size = 0 if single else segment
         ecn = transmit.ecn if self._ecn else 0
-        sent = datagrams.send(self._socket, self._fd, data, size, remote, name, source, ecn)
+        sent = self._send_some(data, size, remote, name, source, ecn)
         if sent >= 0:
             return True
-        if -sent in _WOULD_BLOCK or -sent == errno.ENOBUFS:
+        if -sent in _TAKES_NOTHING:
             return False
         if not single and -sent in _NO_GSO:
-            # Segmentation can fail for one route only (a tunnel, say), so it is given up by address.
-            if len(self._no_gso) < _NO_GSO_ADDRESSES_MAX:
-                self._no_gso.add(remote)
-            else:
-                self._gso = False
-            return self._send_each(transmit, name, source)
-        self._note_refusal(-sent)
+            begun = self._send_each(transmit, name, source)
+            if not self.too_large:
+                self._give_segmentation_up(remote)
+            return begun
+        if -sent == errno.EMSGSIZE and not self.too_large:
+            self.too_large = len(data)
         return True
+
+    def _send_some(
+        self, data: bytes | memoryview, segment: int, remote: Endpoint, name: bytes, source: bytes, ecn: int
+    ) -> int:
+        """One call of `datagrams.send`, or two: the first may fail for what ICMP says of something sent earlier."""
+        for _ in range(2):
+            sent = datagrams.send(self._socket, self._fd, data, segment, remote, name, source, ecn)
+            if sent >= 0 or -sent in _TAKES_NOTHING or not self._take_errors(-sent):
+                break
+        return sent
+
+    def _give_segmentation_up(self, remote: Endpoint) -> None:
+        # It can fail for one route only (a tunnel, say), so it is given up by address.
+        if len(self._no_gso) < _NO_GSO_ADDRESSES_MAX:
+            self._no_gso.add(remote)
+        else:
+            self._gso = False
 
     def _name(self, remote: Endpoint) -> bytes:
         """`remote` as a socket address; made once for each, for as long as there are not too many."""
@@ -258,12 +308,10 @@ class UdpSocket:
         begun = False
         for start in range(0, len(data), segment):
             piece = data[start : start + segment]
-            sent = datagrams.send(self._socket, self._fd, piece, 0, remote, name, source, ecn)
-            if sent < 0:
-                if -sent in _WOULD_BLOCK or -sent == errno.ENOBUFS:
-                    # The rest of a train that has begun counts as lost: it cannot be taken back.
-                    return begun
-                self._note_refusal(-sent)
+            sent = self._send_some(piece, 0, remote, name, source, ecn)
+            if sent < 0 and -sent in _TAKES_NOTHING:
+                # The rest of a train that has begun counts as lost: it cannot be taken back.
+                return begun
             begun = True
         return True
 

@@ -39,4 +39,6 @@ cdef class Cubic(Controller):
     cpdef bint on_resume(self, long long window) except? -1
     cpdef on_resume_failed(self, long long window)
     cpdef on_persistent_congestion(self)
+    @cython.locals(scale=cython.double)
+    cpdef on_datagram_size(self, long long size)
     cpdef _start_stage(self)

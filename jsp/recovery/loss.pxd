@@ -12,6 +12,8 @@ from jsp.recovery.sent cimport SentLedger, SentRun
 
 cdef long long _SKIPPED_KEPT
 cdef long long _SKIP_AFTER_MIN
+cdef long long _BASE
+cdef long long _ANY_SIZE
 
 
 @cython.locals(i=cython.longlong, last=cython.longlong, number=cython.longlong)
@@ -37,6 +39,7 @@ cdef class PacketSpace:
 
 cdef class LossDetector:
     cdef double _anti_deadlock
+    cdef long long _large
     cdef AckSample _sample
     cdef double _sampled_at
     cdef public Controller controller
@@ -44,6 +47,7 @@ cdef class LossDetector:
     cdef public Ecn ecn
     cdef public bint handshake_done
     cdef public long long in_flight
+    cdef public long long large_lost
     cdef public long long packets_lost
     cdef public Pacer pacer
     cdef public double pacing_at
@@ -56,19 +60,24 @@ cdef class LossDetector:
     cdef public list spaces
 
     cpdef on_sent(self, PacketSpace space, SentRun run)
+    cpdef on_probe_sent(self, PacketSpace space, SentRun run)
+    cpdef on_datagram_size(self, long long size)
+    cpdef _forget_large(self)
     cpdef long long available(self) except? -1
     @cython.locals(allowed=cython.longlong, budget=cython.longlong, rate=cython.double, controller=Controller)
     cpdef long long allowance(self, long long datagram, double now) except? -1
     cpdef on_app_limited(self)
     @cython.locals(
         largest=cython.longlong, total=cython.longlong, fresh=cython.longlong, acked=list, newest=SentRun, run=SentRun,
-        held=cython.double, collapsed=cython.bint, further=cython.bint, sample=AckSample, controller=Controller,
+        collapsed=cython.bint, further=cython.bint, sample=AckSample, controller=Controller,
         resume=CarefulResume,
     )
     cpdef long long on_ack(
         self, PacketSpace space, list starts, list stops, double delay, double now, tuple marks=*, bint short=*
     ) except? -1
-    @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong, lost=list, run=SentRun, newest=SentRun, event=cython.bint)
+    @cython.locals(held=cython.double)
+    cpdef double _measure(self, PacketSpace space, SentRun newest, double delay, double now) except? -1
+    @cython.locals(largest=cython.longlong, delay=cython.double, total=cython.longlong, lost=list, probes=list, run=SentRun, newest=SentRun, event=cython.bint)
     cpdef bint _detect_lost(self, PacketSpace space, double now, list starts=*, list stops=*) except? -1
     @cython.locals(count=cython.longlong, run=SentRun)
     cpdef _read_marks(self, list acked, tuple marks, double sent_time, double now)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+from jsp.config import DEFAULT_DATAGRAM_SIZE
 from jsp.errors import Code, ProtocolViolation
 from jsp.recovery.acks import NEVER, AckTracker
 from jsp.recovery.controller import AckSample, Controller
@@ -32,6 +33,8 @@ PROBE_INTERVAL_MAX_S = 10.0
 # ago, and windows of a few large datagrams shall not have a gap in each.
 _SKIPPED_KEPT = 4
 _SKIP_AFTER_MIN = 16
+_BASE = DEFAULT_DATAGRAM_SIZE
+_ANY_SIZE = 1 << 62
 
 
 class PacketSpace:
@@ -92,14 +95,15 @@ class LossDetector:
         deadline: when `on_timeout` wants to be called.
         peer_max_ack_delay: seconds the peer may hold an ACK back.
         packets_lost: how many in all.
+        large_lost: packets above the base size lost since one as large was acknowledged: a path that takes no more?
         resume: the window of an earlier connection, while it is not decided whether it fits; mostly None.
         pacing_at: when the pacer lets the next datagram go, as of the last `allowance`; `NEVER`: it does not hold it.
     """
 
     __slots__ = (
-        "_anti_deadlock", "_sample", "_sampled_at", "controller", "deadline", "ecn", "handshake_done", "in_flight",
-        "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate", "reordering", "resume",
-        "rtt", "spaces",
+        "_anti_deadlock", "_large", "_sample", "_sampled_at", "controller", "deadline", "ecn", "handshake_done",
+        "in_flight", "large_lost", "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate",
+        "reordering", "resume", "rtt", "spaces",
     )  # fmt: skip
 
     def __init__(self, controller: Controller) -> None:
@@ -117,6 +121,9 @@ class LossDetector:
         self.peer_max_ack_delay = 0.0
         self.handshake_done = False
         self.packets_lost = 0
+        self.large_lost = 0
+        # The smallest of those.
+        self._large = _ANY_SIZE
         self.pacing_at = NEVER
         self._anti_deadlock = NEVER
         self._sample = AckSample()
@@ -134,6 +141,24 @@ class LossDetector:
         space.last_eliciting = run.time
         self.in_flight += run.total
         self.pacer.on_sent(run.total)
+
+    def on_probe_sent(self, space: PacketSpace, run: SentRun) -> None:
+        """A packet left that tries how large datagrams may be: it takes part in nothing else (RFC 9000 section 14.4).
+
+        The ledger has it as 0 bytes: they are no part of the window, no sign of congestion, and no reason to probe.
+        """
+        run.size = run.total = 0
+        self.rate.on_sent(run, self.in_flight)
+        space.sent.add(run)
+
+    def on_datagram_size(self, size: int) -> None:
+        """The path's datagrams now carry `size` bytes."""
+        self.controller.on_datagram_size(size)
+        self._forget_large()
+
+    def _forget_large(self) -> None:
+        self.large_lost = 0
+        self._large = _ANY_SIZE
 
     def available(self) -> int:
         """Bytes the congestion window still allows."""
@@ -188,13 +213,8 @@ class LossDetector:
         sample.now = now
         sample.rtt = 0.0
         newest = acked[-1]
-        if newest.first + newest.count - 1 == largest:
-            # RFC 9002 5.3: the delay is capped once the handshake is confirmed, and not believed before.
-            held = min(delay, self.peer_max_ack_delay) if self.handshake_done and not space.handshake else 0.0
-            if not self.rtt.sampled:
-                self._sampled_at = now
-            self.rtt.update(max(now - newest.time, 0.0), held)
-            sample.rtt = self.rtt.latest
+        if newest.size and newest.first + newest.count - 1 == largest:
+            sample.rtt = self._measure(space, newest, delay, now)
         sample.in_flight = self.in_flight
         if not space.sticky_backoff:
             self.pto_count = 0
@@ -207,7 +227,11 @@ class LossDetector:
             total += run.total
             if run.time > controller.recovery_start:
                 fresh += run.total
+            if run.size >= self._large:
+                self._forget_large()
             run.tell_acked()
+        if not total:
+            return 0
         space.in_flight -= total
         self.in_flight -= total
         sample.acked = total
@@ -221,6 +245,15 @@ class LossDetector:
                 self.resume = None
         return total
 
+    def _measure(self, space: PacketSpace, newest: SentRun, delay: float, now: float) -> float:
+        """The round trip of the last packet of `newest`, whose ACK was held back for `delay`."""
+        # RFC 9002 5.3: the delay is capped once the handshake is confirmed, and not believed before.
+        held = min(delay, self.peer_max_ack_delay) if self.handshake_done and not space.handshake else 0.0
+        if not self.rtt.sampled:
+            self._sampled_at = now
+        self.rtt.update(max(now - newest.time, 0.0), held)
+        return self.rtt.latest
+
     def _detect_lost(
         self, space: PacketSpace, now: float, starts: list[int] | None = None, stops: list[int] | None = None
     ) -> bool:
@@ -232,14 +265,26 @@ class LossDetector:
         if not lost:
             return False
         total = 0
+        probes: list[SentRun] = []
         for run in lost:
+            if not run.size:
+                probes.append(run)
+                continue
             total += run.total
             self.packets_lost += run.count
             run.tell_lost()
+            if run.size > _BASE:
+                self.large_lost += run.count
+                self._large = min(self._large, run.size)
             self.rate.lost += run.total
             if run.marked:
                 self.ecn.on_lost(run.count)
             self.controller.on_lost(run, self.rate.lost - run.lost, now)
+        for run in probes:
+            run.tell_lost()
+            lost.remove(run)
+        if not lost:
+            return False
         space.in_flight -= total
         self.in_flight -= total
         newest = lost[-1]
@@ -344,7 +389,7 @@ class LossDetector:
         # Owners ignore what was acknowledged meanwhile, so offering the oldest packets again is harmless.
         left = PROBES
         for run in list(space.sent.runs):
-            if run.owner is None and not run.tokens:
+            if not run.size or (run.owner is None and not run.tokens):
                 continue  # a PING: nothing to offer
             if run.count > left and run.owner is not None:
                 run.owner.on_lost(run.start, run.start + run.step * left)

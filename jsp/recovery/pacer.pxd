@@ -1,8 +1,8 @@
 # C types of pacer.py.
 import cython
+from jsp.recovery.controller cimport initial_window
 
 cdef long long _BURST_DATAGRAMS
-cdef long long _INITIAL_DATAGRAMS
 
 
 cdef class Pacer:

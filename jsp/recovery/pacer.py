@@ -11,10 +11,11 @@ for at twice the rate.
 
 from __future__ import annotations
 
+from jsp.recovery.controller import initial_window
+
 # The hub's timer resolves about 1 ms.
 BURST_S = 0.002
 _BURST_DATAGRAMS = 2
-_INITIAL_DATAGRAMS = 10
 
 
 class Pacer:
@@ -39,7 +40,7 @@ class Pacer:
         self._rate = rate
         self._datagram = 0 if trains else datagram
         fresh = not self._depth
-        initial = _INITIAL_DATAGRAMS * datagram - in_flight if trains else 0
+        initial = initial_window(datagram) - in_flight if trains else 0
         self._depth = max(_BURST_DATAGRAMS * datagram, initial, rate * BURST_S)
         if fresh:
             self._tokens = self._depth

@@ -220,7 +220,7 @@ def test_largest_message_arrives_in_every_mode(mode: Mode) -> None:
 def test_best_effort_messages_that_are_not_whole_give_way_to_newer_ones() -> None:
     world = World()
     config = Config(max_message=20_000, best_effort_queue=30_000)
-    client, _, c, s = connected(world, server_config=config)
+    client, _, c, s = connected(world, server_config=config, client_config=Config(max_datagram_size=1200))
     for i in range(10):
         # The last packet of each of the first nine is lost.
         before = client.default_link.sent

@@ -112,7 +112,7 @@ def test_bulk_is_not_acknowledged_packet_by_packet() -> None:
 def test_pacing_keeps_a_shallow_queue_from_overflowing() -> None:
     # Ten datagrams of queue, twenty in a window: without pacing half of every window would be lost.
     world = World()
-    client, server, c, s = connected(world, LinkSpec(delay=0.04, rate=1_250_000, queue=14_000))
+    client, server, c, s = connected(world, LinkSpec(delay=0.04, rate=1_250_000, queue=14_000, mtu=1_472))
     plan = Plan(2)
     # Long enough that the end of slow start, which loses what the last doubling was too much, is a small part.
     plan.streams = [[], [(3_000_000, True)]]

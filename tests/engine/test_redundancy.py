@@ -14,7 +14,7 @@ from tests.sim.world import Node, World, connected
 
 
 def lossy_pair(world: World, scheduler: str = "lowest-rtt") -> tuple[Node, Node, ConnectionCore, ConnectionCore]:
-    config = Config(path_scheduler=scheduler, repair=False)
+    config = Config(path_scheduler=scheduler, repair=False, max_datagram_size=1200)
     client, server, c, s = connected(world, LinkSpec(delay=0.02), client_config=config)
     client.add_home(WIFI, world.link(LinkSpec(delay=0.03)))
     open_path(client, c, WIFI)

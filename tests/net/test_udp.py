@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 import time
 from contextlib import ExitStack, closing
@@ -85,6 +86,39 @@ def test_datagram_too_large_for_the_interface_counts_as_lost(sockets: list[UdpSo
     assert a.send(Transmit(b.address, bytes(65_507), 65_507))
     assert [len(p) for p in receive_all(b)] == [65_507]
     assert a.send(Transmit(("127.0.0.1", 1), bytes(65_508), 65_508))
+    assert a.too_large == 65_508
+    assert a.send(Transmit(b.address, b"small", 5))
+    assert a.too_large == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere fragments cannot be forbidden")
+@pytest.mark.parametrize("segment", [65_489, 65_500])
+def test_our_host_says_what_it_lets_out(segment: int) -> None:
+    with closing(UdpSocket(("::1", 0), AF_INET6)) as a, closing(UdpSocket(("::1", 0), AF_INET6)) as b:
+        assert a.whole
+        assert a.send(Transmit(b.address, bytes(65_488), 65_488))
+        assert not a.too_large
+        assert a.send(Transmit(b.address, bytes(segment), segment))
+        assert a.too_large == 65_489
+        assert [len(p) for p in receive_all(b)] == [65_488]
+        # Nothing of it is left for whoever waits for the socket.
+        assert not select.select([], [], [a.fileno()], 0)[2]
+        assert select.select([a.fileno()], [], [], 0)[0] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of addresses that a socket is not connected to")
+def test_an_error_about_an_earlier_datagram_costs_the_next_one_nothing(sockets: list[UdpSocket]) -> None:
+    a, b = sockets
+    with closing(UdpSocket(("127.0.0.1", 0), AF_INET)) as gone:
+        dead = gone.address
+    for _ in range(5):
+        a.send(Transmit(dead, b"anybody?", 8))
+        time.sleep(0.01)
+        # ICMP said meanwhile that nobody is there, which the next call is told.
+        assert a.send(Transmit(b.address, b"x" * 3000, 1000))
+    assert receive_all(b) == [b"x" * 1000] * 15
+    assert b.address not in a._no_gso
+    assert a.refused
 
 
 def test_empty_datagram_is_no_end_of_file(sockets: list[UdpSocket]) -> None:
@@ -94,9 +128,8 @@ def test_empty_datagram_is_no_end_of_file(sockets: list[UdpSocket]) -> None:
     assert receive_all(b) == [b"after"]
 
 
-def test_refusal_is_noted_when_asked_for(sockets: list[UdpSocket]) -> None:
+def test_refusal_is_noted(sockets: list[UdpSocket]) -> None:
     a, b = sockets
-    a.report_refusals()
     dead = b.address
     b.close()
     for _ in range(3):

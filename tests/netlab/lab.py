@@ -29,6 +29,33 @@ def _enter(namespace: int) -> None:
         raise OSError(ctypes.get_errno(), "the namespace cannot be entered")
 
 
+@contextmanager
+def enter(namespace: int) -> Iterator[None]:
+    """This thread is in `namespace` in the block: its sockets are made there, and stay there."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _enter(namespace)
+        try:
+            yield
+        finally:
+            _enter(home)
+    finally:
+        os.close(home)
+
+
+def new_namespace() -> int:
+    """A descriptor of a network namespace with nobody in it."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.unshare(_NEW_NETWORK):
+            raise OSError(ctypes.get_errno(), "a network namespace cannot be made")
+        made = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        _libc.setns(home, _NEW_NETWORK)
+        return made
+    finally:
+        os.close(home)
+
+
 @cache
 def why_not() -> str | None:
     """Why there can be no lab here; None when there can."""
@@ -64,15 +91,8 @@ class Hosts:
     @contextmanager
     def inside(self, host: str) -> Iterator[None]:
         """Sockets that this thread makes in the block are on `host`, and stay there."""
-        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _enter(self.namespaces[host])
-            try:
-                yield
-            finally:
-                _enter(home)
-        finally:
-            os.close(home)
+        with enter(self.namespaces[host]):
+            yield
 
     def path(self, host: str) -> str:
         """Path of the host's namespace, for programs that this process starts."""
@@ -89,6 +109,15 @@ class Hosts:
         )
         self._programs.append(running)
         return running
+
+    def ip(self, host: str, *words: str) -> str:
+        """Run `ip` on `host`; what it says."""
+        done = subprocess.run(
+            [program(), "enter", self.path(host), "ip", *words], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
 
     def close(self) -> None:
         """End all programs."""

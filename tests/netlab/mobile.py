@@ -14,10 +14,8 @@ Needs iproute2 (`ip`) beside what any lab needs.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Collection
 from functools import cache
@@ -30,9 +28,6 @@ WAYS = {"wifi": 77, "lte": 78}
 PREFIX = {4: 24, 6: 64}
 # The preferred interface, and the other.
 _METRICS = (100, 600)
-
-_NEW_NETWORK = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @cache
@@ -49,19 +44,6 @@ def client_address(way: str, family: int = 4, number: int = 1) -> str:
 def server_address(family: int = 4, number: int = 1) -> str:
     """An address of the server; `number` 1 is the one that it has to begin with."""
     return f"203.0.113.{number}" if family == 4 else f"2001:db8::{number}"
-
-
-def _new_namespace() -> int:
-    """A descriptor of a network namespace with nobody in it."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _libc.unshare(_NEW_NETWORK):
-            raise OSError(ctypes.get_errno(), "a network namespace cannot be made")
-        made = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        _libc.setns(home, _NEW_NETWORK)
-        return made
-    finally:
-        os.close(home)
 
 
 class Mobile(lab.Hosts):
@@ -93,7 +75,7 @@ class Mobile(lab.Hosts):
         self.preferred = "wifi"
         try:
             for host in ("client", "server"):
-                self.namespaces[host] = _new_namespace()
+                self.namespaces[host] = lab.new_namespace()
                 self._set_up(host)
             for way, both in (("wifi", wifi), ("lte", lte)):
                 made = Emulator(seed, name=way, between=(self.path("client"), self.path("server")))
@@ -120,14 +102,6 @@ class Mobile(lab.Hosts):
             for name in ("all", "default"):
                 with open(f"/proc/sys/net/ipv4/conf/{name}/rp_filter", "w") as file:
                     file.write("0")
-
-    def ip(self, host: str, *words: str) -> str:
-        """Run `ip` on `host`; what it says."""
-        command = [lab.program(), "enter", self.path(host), "ip", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
 
     def _give(self, host: str, address: str, length: int, device: str) -> None:
         six = ":" in address

@@ -11,7 +11,7 @@ from typing import Any
 
 import jsp
 from tests.netlab.emulator import Direction
-from tests.netlab.lab import HOSTS, Lab
+from tests.netlab.lab import HOSTS, Hosts, Lab
 
 IDENTITY = jsp.Identity.from_seed(bytes(range(32)))
 KB, MB = 1000, 1_000_000
@@ -43,11 +43,16 @@ class Files(jsp.Handler):
 
 
 @contextmanager
-def serving(lab: Lab, config: jsp.Config | None = None, addresses: dict[str, str] = HOSTS) -> Iterator[jsp.Server]:
+def serving(
+    lab: Hosts,
+    config: jsp.Config | None = None,
+    addresses: dict[str, str] = HOSTS,
+    handler: type[jsp.Handler] = Files,
+) -> Iterator[jsp.Server]:
     """A server on host b."""
     Files.connections.clear()
     with lab.inside("b"):
-        server = jsp.Server((addresses["b"], PORT), Files, identity=IDENTITY, config=config or jsp.Config())
+        server = jsp.Server((addresses["b"], PORT), handler, identity=IDENTITY, config=config or jsp.Config())
         server.start()
     try:
         yield server
@@ -55,7 +60,7 @@ def serving(lab: Lab, config: jsp.Config | None = None, addresses: dict[str, str
         server.stop(1.0)
 
 
-def connect(lab: Lab, server: jsp.Server, config: jsp.Config | None = None) -> jsp.Connection:
+def connect(lab: Hosts, server: jsp.Server, config: jsp.Config | None = None) -> jsp.Connection:
     """A connection from host a."""
     with lab.inside("a"):
         return jsp.connect(server.url, config=config or jsp.Config())

@@ -221,3 +221,20 @@ def test_the_window_keeps_its_bounds_whatever_happens(events: list[tuple[str, in
             c.on_persistent_congestion()
         assert c.window >= 2 * MTU
         assert isinstance(c.window, int)
+
+
+def test_larger_datagrams_take_the_same_curve_faster() -> None:
+    larger, same = Cubic(MTU), Cubic(MTU)
+    for c in (larger, same):
+        c.window = 1_000_000
+        c.on_congestion(1.0, 1.1)
+        for now in (1.2, 3.0, 5.0):
+            acked(c, MTU, sent=now, now=now, rtt=0.1)
+    larger.on_datagram_size(8 * MTU)
+    assert larger.window == same.window
+    assert [larger.window_at(t / 2) for t in range(6)] == pytest.approx([same.window_at(t) for t in range(6)])
+    # A second of the one is two seconds of the other, from where both are now.
+    acked(larger, larger.window, sent=6.0, now=6.0, rtt=0.1)
+    acked(same, same.window, sent=7.0, now=7.0, rtt=0.2)
+    assert larger.window == pytest.approx(same.window, abs=2)
+    assert larger.window > 701_000

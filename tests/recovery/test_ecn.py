@@ -156,11 +156,11 @@ def bulk(link: LinkSpec, size: int = 2_000_000, **config: str) -> tuple[int, int
 
 @pytest.mark.parametrize("name", CONGESTION)
 def test_a_queue_that_marks_is_obeyed(name: str) -> None:
-    spec = LinkSpec(delay=0.02, rate=2_500_000, queue=100_000, mark=25_000)
+    spec = LinkSpec(delay=0.02, rate=2_500_000, queue=100_000, mark=25_000, mtu=1_472)
     state, lost, ce = bulk(spec, congestion=name)
     assert state == CAPABLE
     assert ce > 0
-    plain = bulk(LinkSpec(delay=0.02, rate=2_500_000, queue=100_000), congestion=name)
+    plain = bulk(LinkSpec(delay=0.02, rate=2_500_000, queue=100_000, mtu=1_472), congestion=name)
     assert plain[2] == 0
     assert lost <= plain[1]
 

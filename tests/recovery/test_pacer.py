@@ -147,3 +147,8 @@ def test_a_changed_rate_changes_what_comes_back_and_not_what_is_there() -> None:
     pacer.update(15_000_000, MTU, 1 << 20, True)
     assert pacer.budget(1.0) == 1000
     assert pacer.budget(1.0001) == pytest.approx(2500, abs=1)
+
+
+def test_jumbo_datagrams_have_the_initial_window_of_rfc_9002() -> None:
+    assert pacer_of(datagram=9000, in_flight=0).budget(5.0) == 18_000
+    assert pacer_of(datagram=4000, in_flight=0).budget(5.0) == 14_720

@@ -35,6 +35,8 @@ class LinkSpec:
     "Bytes that wait for `rate`; more are dropped."
     mtu: int = 65_535
     "Larger datagrams vanish."
+    icmp: bool = False
+    "And their sender is told, a delay later."
     mark: int | None = None
     "Bytes of queue from which on datagrams that bear it get a congestion mark."
     bleach: bool = False

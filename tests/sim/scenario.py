@@ -100,9 +100,15 @@ def run_seed(seed: int) -> World:
     if moving:
         # A silent client behind a NAT that forgot it cannot be reached by anybody.
         client_config = replace(client_config, keep_alive=2.0)
+    server_config = random_config(rng)
+    sizes = random.Random(f"sizes {seed}")
+    narrowing = sizes.random() < 0.5
+    if narrowing:
+        client_config = replace(client_config, max_datagram_size=None)
+        server_config = replace(server_config, max_datagram_size=None)
     client, server, c, s = connected(
         world, up, down,
-        client_config=client_config, server_config=random_config(rng),
+        client_config=client_config, server_config=server_config,
         server_credentials=Credentials(identity=Identity.from_seed(SERVER_SEED)),
     )  # fmt: skip
     if mutual:
@@ -116,6 +122,8 @@ def run_seed(seed: int) -> World:
             end.keys.seal.update_at = rng.choice((10, 100))
     if moving:
         schedule_rebindings(world, client, rng)
+    if narrowing:
+        schedule_sizes(world, (up, down), (c, s), sizes)
     schedule_rests(world, (c, s), random.Random(seed))
     run_plan(client, server, c, s, random_plan(rng, seed), limit=3000.0)
     finish(world, client, server, c, s, rng)
@@ -129,6 +137,25 @@ def schedule_rebindings(world: World, client: Node, rng: random.Random) -> None:
         at += rng.random() * 2
         host = client.alias[0] if rng.random() < 0.5 else f"203.0.113.{i}"
         world.schedule(at, lambda alias=(host, 40_000 + i): client.rebind(alias))
+
+
+def schedule_sizes(world: World, links: Iterable[LinkSpec], ends: Iterable[ConnectionCore], rng: random.Random) -> None:
+    """Links take larger and smaller datagrams from time to time; ICMP tells the truth, or somebody lies in it."""
+
+    def change(spec: LinkSpec) -> None:
+        spec.mtu = rng.choice((1_200, 1_252, 1_472, 1_480, 4_000, 8_972, 65_507))
+        spec.icmp = rng.random() < 0.5
+
+    def lie(end: ConnectionCore) -> None:
+        if end.asleep is None:
+            end.on_mtu_hint(end.path.remote, rng.randrange(10_000))
+
+    for spec in links:
+        for _ in range(rng.randrange(4)):
+            world.schedule(world.now + rng.random() * 3, partial(change, spec))
+    for end in ends:
+        for _ in range(rng.randrange(3)):
+            world.schedule(world.now + rng.random() * 2, partial(lie, end))
 
 
 def schedule_rests(world: World, ends: Iterable[ConnectionCore], rng: random.Random) -> None:

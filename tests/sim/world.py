@@ -18,7 +18,7 @@ from jsp.engine.connection import ConnectionCore
 from jsp.engine.endpoint import EndpointCore
 from jsp.engine.events import PeerPresented
 from jsp.engine.states import State
-from jsp.engine.traffic import Event, Received
+from jsp.engine.traffic import Event, Received, Transmit
 from jsp.errors import Code
 from jsp.wire.buffer import PacketBuffer
 from tests.sim.link import Link, LinkSpec
@@ -105,6 +105,8 @@ class Node:
         self._overdue = 0
         # The ECN field of what is being sent.
         self._ecn = 0
+        # Larger datagrams do not leave this host, which it knows.
+        self.interface = 65_507
         world.nodes[address] = self
 
     # --- network -------------------------------------------------------------------------------------------
@@ -139,6 +141,14 @@ class Node:
 
         if seen >= 0:
             link.send(self.world.now, data, arrive)
+        if len(data) > link.spec.mtu and link.spec.icmp:
+            most = link.spec.mtu
+            self.world.schedule(self.world.now + link.spec.delay, lambda: self._hint(remote, most))
+
+    def _hint(self, remote: Address, most: int) -> None:
+        for connection in list(self._owned):
+            if connection.on_mtu_hint(remote, most):
+                self.flush(connection)
 
     def receive(
         self, data: bytes, source: Address, segment: int = 0, ecn: int = 0, local: Address | None = None
@@ -203,6 +213,10 @@ class Node:
         sent = False
         while connection.asleep is None:
             before = {p.id: (p.recovery.in_flight, p.space.probes) for p in connection.paths.values()}
+            sizes = {
+                (p.remote, p.local): (p.mtu, p.search.due if p.search is not None else 0)
+                for p in connection.paths.values()
+            }
             transmit = connection.poll_transmit(now)
             if transmit is None:
                 return sent
@@ -210,6 +224,10 @@ class Node:
             check_window(connection, before)
             data = bytes(transmit.data)
             assert len(data) <= 65_507
+            check_size(transmit, sizes)
+            if transmit.segment_size > self.interface:
+                connection.on_too_large(transmit, self.interface + 1)
+                continue
             self._ecn = transmit.ecn
             for i in range(0, len(data), transmit.segment_size):
                 self._send(data[i : i + transmit.segment_size], transmit.remote, transmit.local)
@@ -238,6 +256,13 @@ class Node:
     def events(self, kind: type[Any]) -> list[Any]:
         """The events of one kind, so far."""
         return [event for _, event in self.received if isinstance(event, kind)]
+
+
+def check_size(transmit: Transmit, sizes: dict[tuple[Any, ...], tuple[int, int]]) -> None:
+    """Nothing is larger than what is known to pass, but for a probe by itself. `sizes`: of both, by addresses."""
+    mtu, due = sizes.get((transmit.remote, transmit.local), (1200, 0))
+    alone = len(transmit.data) <= transmit.segment_size
+    assert transmit.segment_size <= mtu or (alone and len(transmit.data) == due), "a datagram that may not pass"
 
 
 def check_window(connection: ConnectionCore, before: dict[int, tuple[int, int]]) -> None:
