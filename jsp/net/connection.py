@@ -80,7 +80,7 @@ class Connection:
         self.on_closed: Callable[[Connection], None] | None = None
         # Whether the application said where it is, so that other routes do not move it.
         self.owns_endpoint = self.pinned = False
-        # How often another way was looked for, and which one is wanted as soon as it is possible; where else the peer is.
+        # How often another way was looked for, and which is wanted as soon as it is possible; where else the peer is.
         self.tries = 0
         self.wanted_way: tuple[str, tuple[Any, ...]] | None = None
         self.remotes: tuple[tuple[Any, ...], ...] = ()
