@@ -29,6 +29,7 @@ cdef long long _STARTUP_LOSSES
 cdef long long _DRAIN_ROUNDS
 cdef double _RTT_DURATION
 cdef double _PROBE_WAIT
+cdef long long _CHECK_ROUNDS
 cdef long long _RENO_ROUNDS_MAX
 cdef long long _UP_ROUNDS_MAX
 cdef long long _MINIMUM_PIPE

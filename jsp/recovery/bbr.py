@@ -39,6 +39,7 @@ PROBE_RTT_DURATION_S = 0.2
 _RTT_DURATION = PROBE_RTT_DURATION_S
 PROBE_WAIT_S = 2.0  # and up to a second more
 _PROBE_WAIT = PROBE_WAIT_S
+_CHECK_ROUNDS = 8
 _RENO_ROUNDS_MAX = 63
 _UP_ROUNDS_MAX = 30
 _MINIMUM_PIPE = 4  # datagrams
@@ -110,8 +111,9 @@ class Bbr(BbrModel):
         ):
             self._start_down(sample.now, sample.delivered)
             if self.inflight_longterm < _UNBOUNDED:
-                # Losses ended Startup, maybe those of another's probe: what it found is a guess, to be checked at once.
-                self._probe_wait = 0.0
+                # Losses ended Startup, maybe those of another's probe: what it found is a guess, to be checked as soon
+                # as it is known what the path loses by itself.
+                self._probe_wait = min(self._probe_wait, _CHECK_ROUNDS * self.min_rtt)
         self._update_cycle(sample)
         self._update_min_rtt(sample)
         self._check_probe_rtt(sample)

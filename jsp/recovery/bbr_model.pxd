@@ -8,7 +8,8 @@ cdef double _BETA
 cdef double _AMBIENT_MAX
 cdef double _BURST_MAX
 cdef double _QUEUED
-cdef double _AMBIENT_GAIN
+cdef double _AMBIENT_UP
+cdef double _AMBIENT_DOWN
 cdef double _TRAIN_LOSS
 cdef long long _TRAIN_LOST
 cdef double _MIN_RTT_FILTER
@@ -65,7 +66,7 @@ cdef class BbrModel(Controller):
     cpdef _advance_latest_signals(self, AckSample sample)
     @cython.locals(lost=cython.longlong, few=cython.bint)
     cpdef bint _drops_trains(self, long long delivered) except? -1
-    @cython.locals(shows=cython.bint, lost=cython.double)
+    @cython.locals(lost=cython.double, change=cython.double)
     cpdef bint _are_the_paths_own(self, long long delivered) except? -1
     cpdef _adapt_lower_bounds(self, long long delivered)
     cpdef _reset_lower_bounds(self)

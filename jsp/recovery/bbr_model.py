@@ -23,9 +23,9 @@ BURST_LOSS_MAX = 0.1
 _AMBIENT_MAX, _BURST_MAX = AMBIENT_LOSS_MAX, BURST_LOSS_MAX
 QUEUED = 1.25  # round trips so much longer than the shortest show a queue
 _QUEUED = QUEUED
-_AMBIENT_GAIN = 1 / 16
-# Trains are lost where a fifth of what left in a round trip was (as in BBRv1's model of policers), of little.
-TRAIN_LOSS = 0.2
+_AMBIENT_UP, _AMBIENT_DOWN = 1 / 16, 1 / 8
+# Trains are lost where half of what left in a round trip was, of little.
+TRAIN_LOSS = 0.5
 TRAIN_DATAGRAMS_LOST = 3
 _TRAIN_LOSS, _TRAIN_LOST = TRAIN_LOSS, TRAIN_DATAGRAMS_LOST
 
@@ -148,12 +148,16 @@ class BbrModel(Controller):
         A queue would show where the path bears more than what makes round trips long; and a queue that overflows makes
         all of them long, not only those that jitter or a late ACK has lengthened.
         """
-        shows = self.inflight_longterm > _QUEUED * self._bdp(self.max_bw)
-        if not shows or self._rtt_latest > self.min_rtt * _QUEUED:
+        if self._rtt_latest > self.min_rtt * _QUEUED:
             return False
         lost = self._lost_in_round / (delivered + self._lost_in_round)
+        change = min(lost, _AMBIENT_MAX) - self._ambient
+        if self.inflight_longterm <= _QUEUED * self._bdp(self.max_bw):
+            # Believed slowly and forgotten faster: congestion leaves round trips without losses between.
+            self._ambient += change * (_AMBIENT_UP if change > 0 else _AMBIENT_DOWN)
+            return False
         self._calm_rounds += 1
-        self._ambient += (min(lost, _AMBIENT_MAX) - self._ambient) * max(_AMBIENT_GAIN, 1 / self._calm_rounds)
+        self._ambient += change * max(_AMBIENT_UP, 1 / self._calm_rounds)
         return lost <= _BURST_MAX
 
     def _adapt_lower_bounds(self, delivered: int) -> None:

@@ -40,14 +40,14 @@ def test_losses_are_congestion_where_a_queue_shows_or_when_they_are_many(size: i
     assert (rounds.c.bw < 0.99e6) == bound
 
 
-def test_where_no_queue_would_show_all_losses_are_congestion() -> None:
+def test_where_no_queue_would_show_bursts_of_loss_are_congestion() -> None:
     rounds = filled()
     rounds.play_until(UP)
     # The path bears a tenth more than it holds: round trips never get long.
     rounds.c.on_lost(rounds.run(MTU, 110_000), 12_000, rounds.now)
     assert rounds.c.inflight_longterm < bbr_model.QUEUED * 1e5
     for _ in range(3):
-        lose(rounds, 2 * MTU, rate=8e5)
+        lose(rounds, 5 * MTU, rate=8e5)
     assert rounds.c.bw < 0.9e6
 
 
