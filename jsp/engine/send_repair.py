@@ -90,9 +90,8 @@ class SendRepair:
     """
 
     __slots__ = (
-        "_credit", "_first", "_fragmented", "_last", "_named", "_number", "_packet", "_part", "_protected",
-        "_repaired", "_size", "_spared", "_sweep_at", "_tail_due", "_together", "loss", "path", "sent", "sent_bytes",
-        "tail_at", "width",
+        "_credit", "_first", "_fragmented", "_last", "_named", "_number", "_packet", "_part", "_protected", "_size",
+        "_spared", "_sweep_at", "_tail_due", "_together", "loss", "path", "sent", "sent_bytes", "tail_at", "width",
     )  # fmt: skip
 
     def __init__(self, path: Path, width: int) -> None:
@@ -110,8 +109,6 @@ class SendRepair:
         # What is left over of one counts for the next message.
         self._fragmented: list[tuple[OutMessage, int, int]] = []
         self._part = 0.0
-        # The packet that the last repair went into.
-        self._repaired = (0.0, -1)
         # How many messages the last repair was about.
         self._together = 1
         self._number = 0
@@ -226,7 +223,7 @@ class SendRepair:
         room = self.path.recovery.available() - train.pos - (0 if tail else self.path.mtu)
         if self._credit + (self._spared if tail else 0.0) < whole or room < whole:
             return True
-        if whole > train.room() or self._repaired == (train.time, train.count):
+        if whole > train.room():
             self._tail_due = tail
             return False
         terms = [(cauchy(self._number, m.id), make_symbol(m.order, m.data)) for m in chosen]
@@ -250,7 +247,7 @@ class SendRepair:
             if not useful or self.path.recovery.available() - train.pos < whole + message.size:
                 self._fragmented.pop(0)
                 continue
-            if whole > train.room() or self._repaired == (train.time, train.count):
+            if whole > train.room():
                 return False
             push_repair_fragments(train, message.id, number, sum_pieces(message.data, message.piece, number))
             self._on_written(train, whole)
@@ -258,11 +255,11 @@ class SendRepair:
                 self._fragmented[0] = (message, number + 1, left - 1)
             else:
                 self._fragmented.pop(0)
+            return not self._fragmented and self._credit < self._size
         return True
 
     def _on_written(self, train: Train, size: int) -> None:
         train.mark_eliciting()
-        self._repaired = (train.time, train.count)
         self.sent += 1
         self.sent_bytes += size
 
