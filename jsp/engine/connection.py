@@ -384,9 +384,10 @@ class ConnectionCore:
 
     def refresh_reset_tokens(self) -> None:
         """The peer's connection ids changed, and with them the tokens that end this connection."""
-        tokens = self.path.remote_cids.reset_tokens
+        tokens: frozenset[bytes] = frozenset()
         for path in self.paths.values():
-            tokens |= path.remote_cids.reset_tokens
+            if not path.closing:
+                tokens |= path.remote_cids.reset_tokens
         self._host.watch_reset_tokens(self, tokens)
 
     def check_message_room(self) -> None:

@@ -111,7 +111,7 @@ def _on_path(conn: ConnectionCore, now: float) -> None:
             continue
         path.due = NEVER
         if path.closing:
-            mobility.remove(conn, path)
+            mobility.remove(conn, path, now)
         elif not path.on_challenge_timeout() and not mobility.on_failed(conn, path, now):
             conn.close_now(now, Code.NO_VIABLE_PATH, "the peer answers at no address")
             return

@@ -99,7 +99,7 @@ def receive_short(
         return
     conn.on_heard(now, fresh)
     if path.recovery.pto_count:
-        path.on_heard_again(now)
+        path.on_heard_again()
     if path.id:
         conn.elsewhere += end - start
     if received.remote == path.remote:

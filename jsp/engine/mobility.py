@@ -69,7 +69,7 @@ class Mobility:
 
     def offer(self, conn: ConnectionCore) -> None:
         """Let the peer open one more path, if there may be one."""
-        if self._offer is None and _count(conn) < self.limit:
+        if self._offer is None and _count(conn) < self.limit and len(conn.paths) < 2 * self.limit:
             self._offer = conn.new_cid(self._theirs)
             self._owe(_OFFER, self._theirs, None)
 
@@ -226,16 +226,18 @@ class Mobility:
         path.learn(conn.host.destinations, now)
         path.close(now + 3 * conn.probe_timeout())
         self._owed = [owed for owed in self._owed if owed[:2] != (_STATUS, path.id)]
+        conn.refresh_reset_tokens()
         self._owe(_ABANDON, path.id, code)
         self.offer(conn)
         elect(conn)
         return True
 
     def on_failed(self, conn: ConnectionCore, path: Path, now: float) -> bool:
-        """Nobody answers at `path`'s address; whether there are others."""
+        """Nobody answers at `path`'s address; whether the connection goes on."""
         others = [p for p in conn.paths.values() if p is not path and not p.closing]
         if not others:
-            return False
+            # One that was opened after path 0 may come back: what silence means then, the idle timeout decides.
+            return path.id > 0 and not path.was_validated
         if path.space.acks.largest >= 0:
             if path.opened or path.was_validated:
                 self.abandon(conn, path, Code.NO_VIABLE_PATH, now)
@@ -250,11 +252,15 @@ class Mobility:
         elect(conn)
         return True
 
-    def remove(self, conn: ConnectionCore, path: Path) -> None:
-        """Late packets of a path that was abandoned have had their time."""
+    def remove(self, conn: ConnectionCore, path: Path, now: float) -> None:
+        """Late packets of an abandoned path have had their time; if the peer has left it, too, it is forgotten."""
+        if not path.left:
+            # What still came by its ids would be answered by a stateless reset, and end the connection.
+            path.due = now + 3 * conn.probe_timeout()
+            return
         del conn.paths[path.id]
         path.local_cids.close()
-        conn.refresh_reset_tokens()
+        self.offer(conn)
         conn.events.append(PathGone(path.id))
 
     def close(self, conn: ConnectionCore) -> None:
@@ -319,6 +325,7 @@ def on_path_frame(conn: ConnectionCore, reader: Reader, kind: int, now: float) -
         mobility.on_status(conn, path, value, backup)
     else:
         mobility.abandon(conn, path, value, now)
+        path.left = True
 
 
 def _count(conn: ConnectionCore) -> int:

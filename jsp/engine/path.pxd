@@ -38,6 +38,7 @@ cdef class Path:
     cdef public object fallback
     cdef public long long id
     cdef public long long key_phase_start
+    cdef public bint left
     cdef public object local
     cdef public LocalCids local_cids
     cdef public long long mtu
@@ -80,7 +81,7 @@ cdef class Path:
     cpdef reopen(self, remote, local)
     cpdef challenge(self, bytes data)
     cpdef close(self, double until)
-    cpdef on_heard_again(self, double now)
+    cpdef on_heard_again(self)
     cpdef rebind(self, remote, local, long long size, bytes fresh, double now)
     cpdef _restart_recovery(self)
     cpdef on_challenge(self, bytes data, source, double now)

@@ -76,6 +76,7 @@ class Path:
         was_validated: whether the peer has ever answered a challenge here.
         replaces: whether the others are abandoned when this one is validated.
         closing: whether it was abandoned, and is kept for late packets only.
+        left: whether the peer has abandoned it, too.
         due: when a challenge is repeated, or a path that is closing removed.
         backup, peer_backup: whether we, or the peer, want it used only when there is no other.
         status_seen: sequence number of the last PATH_STATUS for it.
@@ -84,9 +85,9 @@ class Path:
 
     __slots__ = (
         "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "backup",
-        "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "local", "local_cids", "mtu",
-        "mtu_limit", "opened", "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote", "remote_cids",
-        "replaces", "responses", "search", "sent", "source", "space", "status_seen", "validated", "was_validated",
+        "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "left", "local", "local_cids",
+        "mtu", "mtu_limit", "opened", "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote",
+        "remote_cids", "replaces", "responses", "search", "sent", "source", "space", "status_seen", "validated", "was_validated",
         "weight",
     )  # fmt: skip
 
@@ -124,6 +125,7 @@ class Path:
         self.ack_frequency: AckFrequency | None = None
         self.peer_min_ack_delay = 0.0
         self.opened = self.was_validated = self.replaces = self.closing = False
+        self.left = False
         self.due = NEVER
         self.backup = self.peer_backup = False
         self.status_seen = -1
@@ -262,10 +264,10 @@ class Path:
         self.space.acks.deadline = NEVER
         self.recovery.give_up()
 
-    def on_heard_again(self, now: float) -> None:
-        """The peer, who had not answered, has said something: ask at once, and not when backing off is over."""
-        if now >= self.space.last_eliciting + self.recovery.rtt.smoothed:
-            self.space.probes = max(self.space.probes, 1)
+    def on_heard_again(self) -> None:
+        """The peer, who does not answer, has said something: ask soon, and not when backing off is over. It may still
+        be silent, since one direction may work by itself."""
+        self.recovery.pto_count = min(self.recovery.pto_count, 1)
 
     # --- rebinding -----------------------------------------------------------------------------------------
 

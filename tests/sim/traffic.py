@@ -182,7 +182,7 @@ def _attach(side: Side) -> None:
     def handle(connection: ConnectionCore, event: object) -> None:
         if connection is side.connection:
             side.on_event(event)
-        elif previous is not None:
+        if previous is not None:
             previous(connection, event)
 
     side.node.handler = handle
