@@ -87,8 +87,8 @@ class Path:
         "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "backup",
         "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "left", "local", "local_cids",
         "mtu", "mtu_limit", "opened", "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote",
-        "remote_cids", "replaces", "responses", "search", "sent", "source", "space", "status_seen", "validated", "was_validated",
-        "weight",
+        "remote_cids", "replaces", "responses", "search", "sent", "source", "space", "status_seen", "validated",
+        "was_validated", "weight",
     )  # fmt: skip
 
     def __init__(
