@@ -15,6 +15,7 @@ from jsp.engine.path import Path
 from jsp.errors import Code, ProtocolViolation
 from jsp.wire.frames import push_new_cid
 from jsp.wire.path_frames import (
+    PATH_ABANDON,
     PATH_STATUS,
     parse_path_abandon,
     parse_path_status,
@@ -68,8 +69,8 @@ class Mobility:
     # --- ids in advance ------------------------------------------------------------------------------------
 
     def offer(self, conn: ConnectionCore) -> None:
-        """Let the peer open one more path, if there may be one."""
-        if self._offer is None and _count(conn) < self.limit and len(conn.paths) < 2 * self.limit:
+        """Let the peer open one more path, when there is room for it: it may find that out when nothing reaches it."""
+        if self._offer is None and 1 < self.limit and len(conn.paths) < 2 * self.limit:
             self._offer = conn.new_cid(self._theirs)
             self._owe(_OFFER, self._theirs, None)
 
@@ -200,6 +201,11 @@ class Mobility:
             path.peer_backup = backup
             elect(conn)
 
+    def can_leave(self, conn: ConnectionCore, path: Path) -> bool:
+        """Whether another path answers, or none does."""
+        others = [other for other in conn.paths.values() if other is not path and other.validated]
+        return bool(others) and (path.recovery.pto_count > 0 or not all(other.recovery.pto_count for other in others))
+
     def on_silence(self, conn: ConnectionCore, path: Path) -> None:
         """A probe timeout passed on `path`: where another one answers, what is under way goes there."""
         answering = candidates(conn)
@@ -223,6 +229,9 @@ class Mobility:
         others = [p for p in conn.paths.values() if p is not path and not p.closing]
         if path.closing or not others:
             return path.closing
+        if path.opened and path.space.acks.largest < 0:
+            self._shelve(conn, path)
+            return True
         path.learn(conn.host.destinations, now)
         path.close(now + 3 * conn.probe_timeout())
         self._owed = [owed for owed in self._owed if owed[:2] != (_STATUS, path.id)]
@@ -241,16 +250,34 @@ class Mobility:
         if path.space.acks.largest >= 0:
             if path.opened or path.was_validated:
                 self.abandon(conn, path, Code.NO_VIABLE_PATH, now)
-            # Else it is the peer's, who may try it again from elsewhere.
+            else:
+                # It is the peer's, who may try it again from elsewhere.
+                path.recovery.give_up()
             return True
-        # The peer may never have heard of it: it is kept for the next try, since it has what that needs.
+        self._shelve(conn, path)
+        return True
+
+    def _shelve(self, conn: ConnectionCore, path: Path) -> None:
+        """The peer may never have heard of `path`, which is ours: it is kept for the next try, for it has the ids."""
         path.recovery.give_up()
         path.challenges.clear()
+        path.replaces = False
         del conn.paths[path.id]
+        if self._shelved is not None:
+            self._shelved.local_cids.close()
         self._shelved = path
+        conn.refresh_reset_tokens()
         conn.events.append(PathGone(path.id))
         elect(conn)
-        return True
+
+    def skip(self, conn: ConnectionCore, path_id: int) -> None:
+        """The peer abandoned a path that it had opened, and of which nothing has come here."""
+        if path_id == self._theirs and self._offer is not None:
+            conn.host.drop_cid(self._offer[0])
+            self._offer = self._ahead = None
+            self._theirs += 2
+            self._owe(_ABANDON, path_id, Code.NO_ERROR)
+            self.offer(conn)
 
     def remove(self, conn: ConnectionCore, path: Path, now: float) -> None:
         """Late packets of an abandoned path have had their time; if the peer has left it, too, it is forgotten."""
@@ -319,7 +346,11 @@ def on_path_frame(conn: ConnectionCore, reader: Reader, kind: int, now: float) -
         path_id, value = parse_path_abandon(reader)
     path = conn.paths.get(path_id)
     mobility = conn.mobility
-    if path is None or mobility is None:
+    if mobility is None:
+        return
+    if path is None:
+        if kind == PATH_ABANDON:
+            mobility.skip(conn, path_id)
         return
     if kind == PATH_STATUS:
         mobility.on_status(conn, path, value, backup)

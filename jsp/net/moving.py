@@ -66,14 +66,15 @@ def migrate(
 
 
 def remove_path(self: Connection, path_id: int) -> None:
-    """Abandon a path (`PathInfo.id`); LocalError when it is not there, or the only one."""
+    """Abandon a path (`PathInfo.id`); LocalError when it is not there, or the only one that answers."""
     self._check_usable()
     core = self.core
     path = core.paths.get(path_id)
     if path is None or core.mobility is None or path.closing:
         raise LocalError(f"there is no path {path_id}")
-    if not core.mobility.abandon(core, path, Code.NO_ERROR, clock.now()):
-        raise LocalError("the only path cannot be removed: close the connection, or migrate")
+    if not core.mobility.can_leave(core, path):
+        raise LocalError("the only path that answers cannot be removed: close the connection, or migrate")
+    core.mobility.abandon(core, path, Code.NO_ERROR, clock.now())
     self.changed()
 
 

@@ -25,7 +25,6 @@ cdef class PacketSpace:
     cdef public bint handshake
     cdef public long long in_flight
     cdef public long long largest_acked
-    cdef public double last_eliciting
     cdef public double loss_time
     cdef public long long next_number
     cdef public long long probes
@@ -33,6 +32,7 @@ cdef class PacketSpace:
     cdef public long long skip_at
     cdef public list skipped
     cdef public bint sticky_backoff
+    cdef public double waiting_since
 
     cpdef skip_number(self, long long packets, long long chance)
 

@@ -235,6 +235,34 @@ def test_the_only_path_is_not_abandoned() -> None:
     assert not s.paths[0].closing and not s.is_closed()
 
 
+def test_a_path_that_was_abandoned_unheard_is_the_next_one() -> None:
+    world = World()
+    client, server, c, s = with_home(world)
+    client.homes[WIFI].blackhole = True
+    path = open_path(client, c, WIFI)
+    assert c.mobility is not None
+    assert c.mobility.abandon(c, path, 0, world.now)
+    client.flush(c)
+    world.run_for(1.0)
+    assert list(c.paths) == list(s.paths) == [0]
+    client.add_home(LTE, world.link(LinkSpec()))
+    assert open_path(client, c, LTE) is path
+    world.run_for(1.0)
+    assert s.paths[path.id].validated
+
+
+def test_the_id_of_a_path_that_the_peer_gave_up_unheard_is_used_up() -> None:
+    world = World()
+    client, server, c, s = with_home(world)
+    writer = Writer(bytearray(64))
+    path_frames.push_path_abandon(writer, 2, 0)
+    server.receive(seal(c, bytes(writer.buffer[: writer.pos])), client.address)
+    assert c.mobility is not None and s.mobility is not None
+    world.run_for(0.5)
+    assert list(s.paths) == [0] and s.mobility._offer is not None
+    assert server.core._routes[s.mobility._offer[0]] == (s, 4)
+
+
 def test_frames_about_paths_that_are_not_there_are_passed_over() -> None:
     world = World()
     client, server, c, s = with_home(world)

@@ -250,7 +250,7 @@ def test_probes_back_off_and_an_ack_ends_that() -> None:
     once = 0.1 + 4 * 0.05 + PEER_DELAY
     story.send(at=1.0)
     for i in range(5):
-        assert story.path.deadline == pytest.approx(1.0 + once * 2**i)
+        assert story.path.deadline == pytest.approx(1.0 + once * (2 ** (i + 1) - 1))
         story.timeout()
         assert story.path.pto_count == i + 1
     story.ack(1)
@@ -274,11 +274,13 @@ def test_backing_off_is_bounded() -> None:
     assert slow.update() == pytest.approx(10.0 + 4.0 + 8.0 + PEER_DELAY)
 
 
-def test_a_probe_is_counted_from_the_last_packet_that_asks() -> None:
+def test_what_is_sent_meanwhile_does_not_put_a_probe_off() -> None:
     story = confirmed(0.1)
     story.send(at=1.0)
     story.send(at=1.2)
-    assert story.path.deadline == pytest.approx(1.2 + 0.3 + PEER_DELAY)
+    assert story.path.deadline == pytest.approx(1.0 + 0.3 + PEER_DELAY)
+    story.ack(2)
+    assert story.path.deadline == pytest.approx(1.2 + story.path.rtt.probe_timeout(PEER_DELAY), abs=0.2)
 
 
 def test_probes_offer_the_two_oldest_packets() -> None:

@@ -29,7 +29,9 @@ class Mover:
     def on_event(self, core: ConnectionCore, event: object) -> None:
         """As the shell does: silence everywhere makes it look for another way."""
         if isinstance(event, PathSilent) and core is self.core and self.node.homes:
-            self.open(self.rng.choice(list(self.node.homes)), True)
+            used = [path.local for path in core.paths.values() if path.validated]
+            free = [address for address in self.node.homes if address not in used]
+            self.open(self.rng.choice(free) if free else self.add(), True)
 
     def add(self) -> Address:
         """A network more."""
@@ -62,7 +64,9 @@ class Mover:
             # Pulled out: whatever was on it is lost from now on.
             self.node.drop_home(homes[0])
         elif kind == 4:
-            core.mobility.abandon(core, rng.choice(list(core.paths.values())), 0, self.world.now)
+            path = rng.choice(list(core.paths.values()))
+            if core.mobility.can_leave(core, path):
+                core.mobility.abandon(core, path, 0, self.world.now)
         else:
             core.mobility.set_status(core, rng.choice(list(core.paths.values())), rng.random() < 0.5)
         self.node.flush(core)
