@@ -70,7 +70,7 @@ class Mobility:
 
     def offer(self, conn: ConnectionCore) -> None:
         """Let the peer open one more path, when there is room for it: it may find that out when nothing reaches it."""
-        if self._offer is None and 1 < self.limit and len(conn.paths) < 2 * self.limit:
+        if self._offer is None and self.limit > 1 and len(conn.paths) < 2 * self.limit:
             self._offer = conn.new_cid(self._theirs)
             self._owe(_OFFER, self._theirs, None)
 
