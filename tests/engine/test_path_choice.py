@@ -101,5 +101,5 @@ def test_weights_share_what_neither_path_is_too_slow_for() -> None:
     plan = Plan(9)
     plan.streams = [[], [(3_000_000, True)]]
     run_plan(client, server, c, s, plan)
-    one, two = c.paths[0].space.next_number, path.space.next_number
+    one, two = c.paths[0].recovery.rate.delivered, path.recovery.rate.delivered
     assert 2.0 < two / one < 4.0

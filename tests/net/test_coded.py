@@ -18,8 +18,9 @@ from jsp.errors import Code
 from tests.coding.test_zstd import TEXT
 from tests.net.support import IDENTITY, Echo, serving, until
 
-ON = jsp.Config(compression=jsp.Compression())
-SHARED = jsp.Config(compression=jsp.Compression(dictionary=TEXT[:5000]))
+# Bytes are counted: no probes for larger datagrams among them.
+ON = jsp.Config(compression=jsp.Compression(), max_datagram_size=1200)
+SHARED = jsp.Config(compression=jsp.Compression(dictionary=TEXT[:5000]), max_datagram_size=1200)
 OFF = jsp.Config()
 
 
