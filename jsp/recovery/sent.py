@@ -49,7 +49,7 @@ class SentRun:
     """`count` packets from number `first` on; `make_run` makes one.
 
     Attributes:
-        size: bytes of each packet but the last.
+        size: bytes of each packet but the last; 0: a probe of the path's MTU, which counts for nothing.
         total: bytes of all.
         time: when they left, seconds.
         owner, start, stop: what they carry a range of, or None.
