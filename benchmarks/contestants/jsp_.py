@@ -1,4 +1,4 @@
-"""jsp itself, at 1,452-byte datagrams unless JSP_BENCH_DATAGRAM says otherwise."""
+"""jsp itself, at 1,452-byte datagrams unless JSP_BENCH_DATAGRAM says otherwise; 0: as large as it finds out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import gevent
 import jsp
 from benchmarks.contestants import BLOCK, DATAGRAM, SMALL, TOGETHER, WARM_UP, latencies
 
-CONFIG = jsp.Config(max_datagram_size=int(os.environ.get("JSP_BENCH_DATAGRAM", DATAGRAM)), max_streams=1000)
+CONFIG = jsp.Config(max_datagram_size=int(os.environ.get("JSP_BENCH_DATAGRAM", DATAGRAM)) or None, max_streams=1000)
 
 
 class Service(jsp.Handler):

@@ -1,4 +1,5 @@
-"""jsp.rpc, at 1,452-byte datagrams unless JSP_BENCH_DATAGRAM says otherwise. All callers share one connection."""
+"""jsp.rpc, at 1,452-byte datagrams unless JSP_BENCH_DATAGRAM says otherwise (0: found out). All callers share one
+connection."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 import jsp
 from benchmarks.contestants import DATAGRAM, calling
 
-CONFIG = jsp.Config(max_datagram_size=int(os.environ.get("JSP_BENCH_DATAGRAM", DATAGRAM)))
+CONFIG = jsp.Config(max_datagram_size=int(os.environ.get("JSP_BENCH_DATAGRAM", DATAGRAM)) or None)
 
 
 def serve() -> None:
