@@ -6,8 +6,6 @@ from jsp.recovery.loss cimport LossDetector
 
 cdef long long _PER_WINDOW
 cdef long long _IN_SLOW_START
-cdef long long _IN_SMALL_WINDOW
-cdef long long _SMALL_MAX
 cdef long long _MAX
 cdef long long _PACKETS
 cdef long long _REORDERING
@@ -25,10 +23,7 @@ cdef class AckFrequency:
     cdef public long long packets
     cdef public long long reordering
 
-    @cython.locals(
-        packets=cython.longlong, window=cython.longlong, reordering=cython.longlong, delay=cython.double,
-        recovery=LossDetector, controller=Controller,
-    )
+    @cython.locals(packets=cython.longlong, reordering=cython.longlong, delay=cython.double, recovery=LossDetector, controller=Controller)
     cpdef update(self, long long datagram)
     cpdef write_frame(self, Train train, long long path_id)
     cpdef on_acked(self, long long sequence, long long _)

@@ -3,9 +3,8 @@
 
 An ACK for every second packet is more than a large window needs: it costs both ends, and the way back. Sixteen for a
 window are enough for what is learnt from them; four times as many in slow start, where HyStart++ looks for longer
-round trips in the first eight of a window that doubles. Small windows, as loss leaves them, do with four, of eight
-packets at most. What is lost is told at once as ever; where packets overtake each other, only what is late enough to
-count as lost.
+round trips in the first eight of a window that doubles. In small windows nothing is asked for. What is lost is told at
+once as ever; where packets overtake each other, only what is late enough to count as lost.
 """
 
 from __future__ import annotations
@@ -18,16 +17,13 @@ from jsp.wire.frames import push_ack_frequency
 
 ACKS_PER_WINDOW = 16
 ACKS_IN_SLOW_START = 64
-ACKS_IN_SMALL_WINDOW = 4
-PACKETS_IN_SMALL_WINDOW = 8
 PACKETS_MAX = 128
 # Parts of a round trip that an ACK may be held back: the end of a burst should not wait for much longer.
 _DELAY_DIVISOR = 4
 # From this window on asking pays: for half as many ACKs.
-BULK_PACKETS = 2 * PACKETS * ACKS_IN_SMALL_WINDOW
-_PER_WINDOW, _IN_SLOW_START, _IN_SMALL_WINDOW, _SMALL_MAX, _MAX, _PACKETS, _REORDERING, _THRESHOLD = (
-    ACKS_PER_WINDOW, ACKS_IN_SLOW_START, ACKS_IN_SMALL_WINDOW, PACKETS_IN_SMALL_WINDOW, PACKETS_MAX, PACKETS,
-    REORDERING, PACKET_THRESHOLD,
+BULK_PACKETS = 2 * PACKETS * ACKS_PER_WINDOW
+_PER_WINDOW, _IN_SLOW_START, _MAX, _PACKETS, _REORDERING, _THRESHOLD = (
+    ACKS_PER_WINDOW, ACKS_IN_SLOW_START, PACKETS_MAX, PACKETS, REORDERING, PACKET_THRESHOLD,
 )  # fmt: skip
 
 
@@ -57,11 +53,7 @@ class AckFrequency:
         """Ask for what suits the window, of datagrams of `datagram` bytes, when that has changed by much."""
         recovery = self._recovery
         controller = recovery.controller
-        window = controller.window // datagram
-        if controller.slow_start:
-            packets = window // _IN_SLOW_START
-        else:
-            packets = max(window // _PER_WINDOW, min(window // _IN_SMALL_WINDOW, _SMALL_MAX))
+        packets = controller.window // (datagram * (_IN_SLOW_START if controller.slow_start else _PER_WINDOW))
         packets = max(_PACKETS, min(packets, _MAX))
         delay = self._longest
         if packets > _PACKETS:

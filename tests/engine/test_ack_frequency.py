@@ -62,18 +62,10 @@ def test_a_large_window_is_acknowledged_by_a_fraction_of_the_acks_and_no_later(c
 
 
 def test_nobody_is_asked_while_the_window_is_small() -> None:
-    transfer = Transfer(LinkSpec(delay=0.002, rate=1_000_000, queue=10_000), 1_000_000)
+    transfer = Transfer(LinkSpec(delay=0.01, rate=1_000_000, queue=20_000), 1_000_000)
     transfer.run()
     assert transfer.c.paths[0].ack_frequency is None
     assert transfer.s.paths[0].space.acks.packets == 2
-
-
-@pytest.mark.parametrize("congestion", ["cubic", "bbr", "newreno"])
-def test_windows_that_loss_keeps_small_do_with_fewer_acks_and_are_no_slower(congestion: str) -> None:
-    link = LinkSpec(delay=0.02, rate=12_500_000, queue=500_000, loss=0.003)
-    often, seldom = Transfer(link, 8_000_000, congestion, asked=False), Transfer(link, 8_000_000, congestion)
-    assert seldom.run() < 0.75 * often.run()
-    assert seldom.world.now < 1.15 * often.world.now
 
 
 def test_a_window_that_shrank_gets_its_acks_again() -> None:
@@ -157,6 +149,6 @@ def test_what_was_asked_for_outlasts_sleep(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked is not None
     assert (asked.packets, asked.delay, transfer.s.paths[0].space.acks.packets) == was
     # And it is still about this path's window.
-    transfer.c.paths[0].recovery.controller.window = 8 * DATAGRAM
+    transfer.c.paths[0].recovery.controller.window = 20 * DATAGRAM
     asked.update(DATAGRAM)
     assert (asked.packets, asked.due) == (2, True)

@@ -109,7 +109,8 @@ class DatedRun:
             data = (b"%d:" % i).ljust(self._chance.choice(traffic.sizes), b"%d" % (i % 10))
             mode = PartiallyReliable(traffic.ttl, traffic.retransmits)
             message = self.c.send_message(self.world.now, data, mode, traffic.ordered)
-            assert message is not None
+            if message is None:
+                continue  # more than the path takes, for long
             self.sent[data] = (self.world.now, message)
         if self._bulk is not None and self._bulk.send is not None and self._bulk.send.unsent() < 100_000:
             self._bulk.send.write(bytes(100_000))
