@@ -139,7 +139,7 @@ class ConnectionCore:
         self.elsewhere = 0
         self.path = self.make_path(0, remote, local, self.scid, odcid if client_scid is None else client_scid)
         # A server may not send much to an address before it has answered from there.
-        self.path.validated = not self.server
+        self.path.validated = not self.server or self.path.reliable
         self.paths = {0: self.path}
         self.mobility: Mobility | None = None
         self.keying: Keying | None = None

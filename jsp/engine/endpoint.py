@@ -25,7 +25,7 @@ from jsp.engine.events import Closed
 from jsp.engine.flow import Memory
 from jsp.engine.sharing import Share
 from jsp.engine.states import Moved, State
-from jsp.engine.traffic import Endpoint, Received, Transmit
+from jsp.engine.traffic import UDP, Endpoint, Received, Transmit, carrier_of
 from jsp.errors import BadPacket, Code
 from jsp.recovery.destinations import Destinations
 from jsp.wire.buffer import PacketBuffer, Reader
@@ -253,6 +253,9 @@ class EndpointCore:
             return connection
         self.dropped += 1
         size = end - last
+        if carrier_of(received.local) != UDP:
+            # SPEC 2.1: a TCP connection does not outlive who is at its end; this was under way when its path was left.
+            return None
         if self.credentials is not None and size >= _RESET_MIN and self._may_reply(now):
             # SPEC 4.6: always shorter than what caused it, so two endpoints cannot keep each other busy.
             filler = self._entropy(min(size - 1, 200) - RESET_TOKEN_SIZE - 1)
@@ -269,7 +272,8 @@ class EndpointCore:
         SPEC 4.6: answering for one would give away the reset token of an id that may be in use there.
         """
         share = self.share
-        owner = share.owner(cid) if share is not None else None
+        # What TCP brought can be answered by who has the connection only.
+        owner = share.owner(cid) if share is not None and carrier_of(received.local) == UDP else None
         if share is None or owner is None:
             return False
         segment = min(received.segment_size, end - start)
@@ -443,6 +447,8 @@ class EndpointCore:
         self._initial_routes[header.dcid] = connection
         self.connections.add(connection)
         self._admission.on_handshake_started(connection, received.remote)
+        if connection.paths[0].reliable:
+            self._admission.on_address_proven(connection)
         self._unproven.add(connection)
         return connection
 

@@ -25,6 +25,7 @@ from jsp.engine.mobility import Mobility
 from jsp.engine.path import Path
 from jsp.engine.send_repair import SendRepair
 from jsp.engine.timers import LINGER, NEVER
+from jsp.engine.traffic import UDP, Received, carrier_of
 from jsp.errors import BadPacket, Code, ProtocolViolation
 from jsp.recovery.acks import MIN_DELAY_S
 from jsp.recovery.loss import PacketSpace
@@ -169,11 +170,13 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     path = conn.paths[0]
     path.recovery.peer_max_ack_delay = params.max_ack_delay_ms / 1000
     path.peer_min_ack_delay = params.min_ack_delay_us / 1_000_000
+    path.peer_datagram_max = params.max_datagram_size
     fixed = conn.config.max_datagram_size
     if fixed is not None:
-        path.set_mtu(min(fixed, params.max_datagram_size))
+        path.udp_mtu = min(fixed, params.max_datagram_size)
     elif conn.host.whole_datagrams:
         path.mtu_limit = params.max_datagram_size
+    path.fit()
     if conn.config.repair and params.repair_window:
         conn.send_messages.repair = SendRepair(path, params.repair_window)
     conn.mobility = Mobility(conn.server, min(conn.config.max_paths, params.max_paths), params.preferred_address)
@@ -221,6 +224,27 @@ def check_peer_cid(conn: ConnectionCore, scid: bytes) -> bool:
         keying.peer_named = True
         ids.current = scid
     return scid == ids.current
+
+
+def settle(conn: ConnectionCore, path: Path, level: int, received: Received) -> None:
+    """SPEC 2.1: an authentic long packet came from elsewhere, perhaps by another carrier; the handshake stays with one.
+
+    A client's is the one that the first answer came by. A server changes to TCP as long as nothing proves that the
+    client hears it, back when TCP falls silent, and goes with the client when that has chosen.
+    """
+    carried = carrier_of(received.local) != UDP
+    if not conn.server:
+        if carried and not conn.counters.packets_received:
+            path.place(received.remote, received.local)
+    elif level == HANDSHAKE and carried != path.reliable:
+        path.place(received.remote, received.local)
+    elif not path.validated if carried else path.reliable and path.recovery.pto_count > 0:
+        path.place(received.remote, received.local)
+        path.validated = carried
+        if carried:
+            conn.host.on_address_proven(conn)
+        # What was said so far went where it may not have been heard.
+        path.recovery.give_up()
 
 
 def on_handshake_packet(conn: ConnectionCore, path: Path) -> None:

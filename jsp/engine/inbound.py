@@ -63,8 +63,7 @@ def receive_short(
     if keys is None:
         _keep_early(conn, slots.data, start, end, received)
         return
-    path.arriving = end - start
-    path.arriving_at = start
+    path.on_arriving(start, end, received.local)
     acks = path.space.acks
     number_at = 1 + conn.cid_size
     largest = acks.largest
@@ -151,6 +150,8 @@ def receive_long(conn: ConnectionCore, now: float, slots: PacketBuffer, header: 
     if plain is None or not establish.check_peer_cid(conn, header.scid):
         conn.counters.packets_dropped += 1
         return
+    if received.remote != path.remote:
+        establish.settle(conn, path, level_number, received)
     if slots.data[header.start] & 0x0F:
         # Authentic all the same, which decides whether a stranger's connection is kept (to say why it ends).
         conn.counters.packets_received += 1

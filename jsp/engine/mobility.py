@@ -94,10 +94,12 @@ class Mobility:
 
         The last place is for one that `replaces` the others: with all places taken nobody could leave dead paths.
         """
-        if replaces and self._pending(conn) is not None:
+        if replaces and (self._pending(conn) is not None or _is_silent(conn)):
             return True
-        known = self._offered is not None or self._shelved is not None
-        return known and not self.is_full(conn, replaces)
+        return self._has_ids() and not self.is_full(conn, replaces)
+
+    def _has_ids(self) -> bool:
+        return self._offered is not None or self._shelved is not None
 
     def is_full(self, conn: ConnectionCore, replaces: bool) -> bool:
         """Whether no more is possible before a path goes."""
@@ -118,11 +120,15 @@ class Mobility:
         """Open a path to `remote` from `local`; None when there may be none now.
 
         `replaces`: when it is validated, the other paths are abandoned. One that was to do so and was not answered yet
-        starts anew from there: ids for a further one might not come before it is.
+        starts anew from there: ids for a further one might not come before it is. So does the one in use when nothing
+        answers and ids for another were lost with it; to the peer that is a rebinding.
         """
         if not self.can_open(conn, replaces):
             return None
         path = self._pending(conn) if replaces else None
+        if path is None and (not self._has_ids() or self.is_full(conn, replaces)):
+            path = conn.path
+            path.remote_cids.rotate()  # for whoever watches both networks
         if path is None:
             path, self._shelved = self._shelved, None
         if path is None:
@@ -245,8 +251,9 @@ class Mobility:
         """Nobody answers at `path`'s address; whether the connection goes on."""
         others = [p for p in conn.paths.values() if p is not path and not p.closing]
         if not others:
-            # One that was opened after path 0 may come back: what silence means then, the idle timeout decides.
-            return path.id > 0 and not path.was_validated
+            # Where we looked for a silent peer, and one that was opened after path 0, may come back: what silence means
+            # then, the idle timeout decides.
+            return path.opened or (path.id > 0 and not path.was_validated)
         if path.space.acks.largest >= 0:
             if path.opened or path.was_validated:
                 self.abandon(conn, path, Code.NO_VIABLE_PATH, now)
@@ -357,6 +364,11 @@ def on_path_frame(conn: ConnectionCore, reader: Reader, kind: int, now: float) -
     else:
         mobility.abandon(conn, path, value, now)
         path.left = True
+
+
+def _is_silent(conn: ConnectionCore) -> bool:
+    """Whether no path answers."""
+    return all(path.recovery.pto_count or path.closing for path in conn.paths.values())
 
 
 def _count(conn: ConnectionCore) -> int:

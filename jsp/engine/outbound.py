@@ -17,7 +17,7 @@ from jsp.engine.keying import HandshakeLevel
 from jsp.engine.path import Challenge, Path
 from jsp.engine.path_choice import choose
 from jsp.engine.timers import NEVER, PACING
-from jsp.engine.traffic import Transmit
+from jsp.engine.traffic import Endpoint, Transmit
 from jsp.recovery.sent import Token, make_run
 from jsp.wire.buffer import Writer
 from jsp.wire.frames import HANDSHAKE, INITIAL
@@ -252,7 +252,7 @@ def _sent(conn: ConnectionCore, path: Path, now: float, number: int) -> Transmit
     """The train is sealed: note what it has, from packet `number` on."""
     train, space, recovery = conn.train, path.space, path.recovery
     space.next_number = number + train.count
-    mark = recovery.ecn.mark()
+    mark = 0 if recovery.reliable else recovery.ecn.mark()
     if mark:
         recovery.ecn.on_sent(train.count)
     for run in train.runs:
@@ -401,8 +401,8 @@ def _mtu_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit:
 def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None:
     """One datagram with a PATH_RESPONSE or PATH_CHALLENGE, to the address it is about."""
     if path.responses:
-        data, address, came = path.responses.pop(0)
-        return _probe(conn, path, frames.PATH_RESPONSE, data, address, path.response_limit(address, came), now)
+        data, address, local, came = path.responses.pop(0)
+        return _probe(conn, path, frames.PATH_RESPONSE, data, address, local, path.response_limit(address, came), now)
     for challenge in path.challenges:
         if challenge.due:
             return _challenge(conn, path, challenge, now)
@@ -412,12 +412,13 @@ def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None
 def _challenge(conn: ConnectionCore, path: Path, challenge: Challenge, now: float) -> Transmit | None:
     path.on_challenge_sent(challenge, now)
     limit = path.amplification_left() if challenge.address == path.remote else INITIAL_DATAGRAM_MIN
-    return _probe(conn, path, frames.PATH_CHALLENGE, challenge.data, challenge.address, limit, now)
+    return _probe(conn, path, frames.PATH_CHALLENGE, challenge.data, challenge.address, challenge.local, limit, now)
 
 
 def _probe(
-    conn: ConnectionCore, path: Path, kind: int, data: bytes, address: tuple[object, ...], limit: int, now: float
-) -> Transmit | None:
+    conn: ConnectionCore, path: Path, kind: int, data: bytes, address: Endpoint, local: Endpoint | None, limit: int,
+    now: float,
+) -> Transmit | None:  # fmt: skip
     if limit < 64:
         return None
     keys = conn.keys.seal
@@ -440,7 +441,7 @@ def _probe(
     space.next_number = number + 1
     conn.counters.packets_sent += 1
     transmit = _finish(conn, path, train.slots.view[:total], 1)
-    transmit.remote = address
+    transmit.remote, transmit.local = address, local
     return transmit
 
 

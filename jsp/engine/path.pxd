@@ -20,16 +20,19 @@ cdef class Challenge:
     cdef public object address
     cdef public bytes data
     cdef public bint due
+    cdef public object local
     cdef public long long tries
 
 
 cdef class Path:
     cdef object _congestion
     cdef object _fallback_asked
+    cdef object _fallback_local
     cdef object _response_rate
     cdef public AckFrequency ack_frequency
     cdef public long long arriving
     cdef public long long arriving_at
+    cdef public object arriving_to
     cdef public bint backup
     cdef public double carried
     cdef public list challenges
@@ -45,9 +48,11 @@ cdef class Path:
     cdef public long long mtu_limit
     cdef public bint opened
     cdef public bint peer_backup
+    cdef public long long peer_datagram_max
     cdef public double peer_min_ack_delay
     cdef public long long received
     cdef public LossDetector recovery
+    cdef public bint reliable
     cdef public object remote
     cdef public RemoteCids remote_cids
     cdef public bint replaces
@@ -57,6 +62,7 @@ cdef class Path:
     cdef public str source
     cdef public PacketSpace space
     cdef public long long status_seen
+    cdef public long long udp_mtu
     cdef public bint validated
     cdef public bint was_validated
     cdef public double weight
@@ -77,6 +83,8 @@ cdef class Path:
     cpdef bint on_hint(self, long long size) except? -1
     cpdef on_too_large(self, long long size)
     cpdef plan_acks(self)
+    cpdef place(self, remote, local)
+    cpdef fit(self)
     cpdef follow(self, Path other)
     cpdef reopen(self, remote, local)
     cpdef challenge(self, bytes data)
@@ -84,6 +92,7 @@ cdef class Path:
     cpdef on_heard_again(self)
     cpdef rebind(self, remote, local, long long size, bytes fresh, double now)
     cpdef _restart_recovery(self)
+    cpdef on_arriving(self, long long start, long long end, local)
     cpdef on_challenge(self, bytes data, source, double now)
     cpdef on_challenge_sent(self, Challenge challenge, double now)
     cpdef bint on_response(self, bytes data, source) except? -1

@@ -18,7 +18,8 @@ from jsp.engine.bucket import TokenBucket
 from jsp.engine.cids import LocalCids, RemoteCids
 from jsp.engine.mtu_search import BASE, MtuSearch, header_bytes
 from jsp.engine.timers import NEVER
-from jsp.engine.traffic import Endpoint
+from jsp.engine.traffic import UDP, Endpoint, carrier_of
+from jsp.recovery.carried import CARRIED_DATAGRAM, Carried
 from jsp.recovery.congestion import make_controller
 from jsp.recovery.controller import Controller
 from jsp.recovery.destinations import RTT_MIN_S, Destinations
@@ -41,12 +42,13 @@ _TIMEOUTS_MAX = 2
 
 
 class Challenge:
-    """A PATH_CHALLENGE under way to `address`."""
+    """A PATH_CHALLENGE under way to `address`, from `local`."""
 
-    __slots__ = ("address", "data", "due", "tries")
+    __slots__ = ("address", "data", "due", "local", "tries")
 
-    def __init__(self, address: Endpoint, data: bytes, due: bool) -> None:
+    def __init__(self, address: Endpoint, local: Endpoint | None, data: bytes, due: bool) -> None:
         self.address = address
+        self.local = local
         self.data = data
         self.tries = 0
         self.due = due
@@ -58,16 +60,20 @@ class Path:
     Attributes:
         id: path number; part of every nonce.
         remote, local: addresses.
+        reliable: whether what carries it delivers everything in order (TCP).
         source: the host that packets leave from when `local` does not say it.
         validated: whether the peer has shown that it receives at `remote`.
         received, sent: bytes since `remote` is not validated.
         mtu: bytes of the largest datagram we send, but for probes.
         mtu_limit: the most that may be tried; 0: `mtu` is fixed.
+        udp_mtu: what it is fixed to over UDP.
         search: what is being tried; None before there was much to send.
+        peer_datagram_max: bytes of the largest that the peer takes.
         recovery, space: loss recovery and the 1-RTT packet numbers.
         challenges: what is being validated: `remote`, and the address before it.
-        responses: of the newest PATH_CHALLENGEs to answer: data, where each came from, how many bytes came with it.
-        arriving_at, arriving: where in its buffer the batch begins whose packets are being taken, and how long it is.
+        responses: of the newest PATH_CHALLENGEs to answer: data, where each came from, and to, with how many bytes.
+        arriving_at, arriving, arriving_to: where in its buffer the batch begins whose packets are being taken, how long
+            it is, and to which address of ours it came.
         fallback: the last validated address while `remote` is not.
         key_phase_start: number of the first packet sent under the present keys.
         ack_frequency: how the peer was asked to acknowledge; None while it never was.
@@ -84,10 +90,11 @@ class Path:
     """
 
     __slots__ = (
-        "_congestion", "_fallback_asked", "_response_rate", "ack_frequency", "arriving", "arriving_at", "backup",
-        "carried", "challenges", "closing", "due", "fallback", "id", "key_phase_start", "left", "local", "local_cids",
-        "mtu", "mtu_limit", "opened", "peer_backup", "peer_min_ack_delay", "received", "recovery", "remote",
-        "remote_cids", "replaces", "responses", "search", "sent", "source", "space", "status_seen", "validated",
+        "_congestion", "_fallback_asked", "_fallback_local", "_response_rate", "ack_frequency", "arriving",
+        "arriving_at", "arriving_to", "backup", "carried", "challenges", "closing", "due", "fallback", "id",
+        "key_phase_start", "left", "local", "local_cids", "mtu", "mtu_limit", "opened", "peer_backup",
+        "peer_datagram_max", "peer_min_ack_delay", "received", "recovery", "reliable", "remote", "remote_cids",
+        "replaces", "responses", "search", "sent", "source", "space", "status_seen", "udp_mtu", "validated",
         "was_validated", "weight",
     )  # fmt: skip
 
@@ -103,8 +110,10 @@ class Path:
         self.id = path_id
         self.remote = remote
         self.local = local
+        self.reliable = False
         self.mtu = mtu
         self.mtu_limit = 0
+        self.udp_mtu = self.peer_datagram_max = mtu
         self.search: MtuSearch | None = None
         self.source = ""
         self.validated = False
@@ -115,11 +124,13 @@ class Path:
         self.recovery = LossDetector(make_controller(congestion, mtu))
         self.recovery.spaces.append(self.space)
         self.challenges: list[Challenge] = []
-        self.responses: list[tuple[bytes, Endpoint, int]] = []
+        self.responses: list[tuple[bytes, Endpoint, Endpoint | None, int]] = []
         self.arriving = 0
         self.arriving_at = 0
+        self.arriving_to: Endpoint | None = None
         self._response_rate: TokenBucket | None = None
         self.fallback: Endpoint | None = None
+        self._fallback_local: Endpoint | None = None
         self._fallback_asked = float("-inf")
         self.key_phase_start = 0
         self.ack_frequency: AckFrequency | None = None
@@ -133,15 +144,18 @@ class Path:
         self.carried = 0.0
         self.local_cids: LocalCids
         self.remote_cids: RemoteCids
+        self.place(remote, local)
 
     def recall(self, destinations: Destinations, source: str, now: float) -> None:
         """Begin with what an earlier connection learnt. `source`: the host that packets leave from; "": any."""
         self.source = source
+        if self.reliable:
+            return
         destinations.recall(self._route(), self.recovery, now)
 
     def learn(self, destinations: Destinations, now: float) -> None:
         """The connection ends: leave what was learnt to later ones."""
-        if self.validated:
+        if self.validated and not self.reliable:
             destinations.learn(self._route(), self.recovery, now)
 
     def _route(self) -> tuple[object, object]:
@@ -153,7 +167,8 @@ class Path:
 
     def amplification_left(self) -> int:
         """Bytes that may be sent before more must come from the peer."""
-        if self.validated or self.opened:
+        # Who completes a TCP handshake is where it says it is.
+        if self.validated or self.opened or self.reliable:
             return _UNLIMITED
         return max(0, AMPLIFICATION * self.received - self.sent)
 
@@ -177,7 +192,7 @@ class Path:
 
     def plan_probe(self, now: float) -> None:
         """Data left: see whether larger datagrams should be tried."""
-        if not self.mtu_limit or not self.validated or self.recovery.pto_count:
+        if not self.mtu_limit or self.reliable or not self.validated or self.recovery.pto_count:
             return
         if self.search is None:
             self.search = MtuSearch(self.mtu_limit, header_bytes(self.remote))
@@ -222,11 +237,33 @@ class Path:
 
     def plan_acks(self) -> None:
         """Before data leaves: see whether the peer should be asked for more or fewer ACKs."""
+        if self.reliable:
+            return
         if self.ack_frequency is None:
             if self.peer_min_ack_delay == 0 or self.recovery.controller.window < _BULK_PACKETS * self.mtu:
                 return
             self.ack_frequency = AckFrequency(self.recovery, self.peer_min_ack_delay)
         self.ack_frequency.update(self.mtu)
+
+    # --- addresses -----------------------------------------------------------------------------------------
+
+    def place(self, remote: Endpoint, local: Endpoint | None) -> None:
+        """Between these addresses from now on, and by what carries datagrams there."""
+        self.remote, self.local = remote, local
+        self.recovery.held = False
+        reliable = carrier_of(local) != UDP
+        if reliable != self.reliable:
+            self.reliable = self.recovery.reliable = reliable
+            self._restart_recovery()
+            self.fit()
+
+    def fit(self) -> None:
+        """Begin with datagrams that surely pass."""
+        self.search = None
+        if self.reliable:
+            self.set_mtu(min(CARRIED_DATAGRAM, self.peer_datagram_max))
+        else:
+            self.set_mtu(_BASE if self.mtu_limit else self.udp_mtu)
 
     # --- opening and abandoning --------------------------------------------------------------------------------
 
@@ -238,20 +275,22 @@ class Path:
         recovery.rtt.reset(max(other.recovery.rtt.smoothed, RTT_MIN_S))
         self.peer_min_ack_delay = other.peer_min_ack_delay
         self.mtu_limit = other.mtu_limit
-        if not self.mtu_limit:
-            self.set_mtu(other.mtu)
+        self.udp_mtu = other.udp_mtu
+        self.peer_datagram_max = other.peer_datagram_max
+        self.fit()
 
     def reopen(self, remote: Endpoint, local: Endpoint | None) -> None:
         """Ours, between these addresses; what may have been tried before is forgotten."""
         self.recovery.give_up()
         self.recovery.pto_count = 0
-        self.remote, self.local = remote, local
+        self.place(remote, local)
         self.opened = True
+        self.validated = False
         self.due = NEVER
 
     def challenge(self, data: bytes) -> None:
         """Ask whether the peer is at `remote`, with 8 random bytes."""
-        self.challenges = [Challenge(self.remote, data, True)]
+        self.challenges = [Challenge(self.remote, self.local, data, True)]
 
     def close(self, until: float) -> None:
         """Nothing more is sent; late packets are taken for a while."""
@@ -275,9 +314,8 @@ class Path:
         """The peer's newest packet, of `size` bytes, came from `remote`. `fresh`: 16 random bytes."""
         old = self.remote
         if self.validated:
-            self.fallback = old
-        self.remote = remote
-        self.local = local
+            self.fallback, self._fallback_local = old, self.local
+        self.place(remote, local)
         if remote == self.fallback:
             # Back where it was proven to be.
             self._on_validated()
@@ -289,9 +327,9 @@ class Path:
         # often the peer seems to move: whoever is there now may be a stranger.
         again = now >= self._fallback_asked + self.probe_timeout()
         kept = self.challenges[1:]
-        self.challenges = [Challenge(remote, fresh[:8], True)]
+        self.challenges = [Challenge(remote, local, fresh[:8], True)]
         if self.fallback is not None:
-            self.challenges += kept or [Challenge(self.fallback, fresh[8:], False)]
+            self.challenges += kept or [Challenge(self.fallback, self._fallback_local, fresh[8:], False)]
             self.challenges[1].due |= again
         # Whatever went unanswered, went to the old address.
         self.recovery.pto_count = 0
@@ -304,11 +342,17 @@ class Path:
         recovery.rtt.reset()
         recovery.ecn.restart()
         recovery.resume = None
-        if self.mtu_limit:
+        if self.mtu_limit and not self.reliable:
             self.search = None
             self.mtu = _BASE
-        recovery.controller = make_controller(self._congestion, self.mtu)
+        recovery.controller = Carried(self.mtu) if self.reliable else make_controller(self._congestion, self.mtu)
         recovery.on_datagram_size(self.mtu)
+
+    def on_arriving(self, start: int, end: int, local: Endpoint | None) -> None:
+        """Packets in `start` to `end` of their buffer are being taken."""
+        self.arriving_at = start
+        self.arriving = end - start
+        self.arriving_to = local
 
     def on_challenge(self, data: bytes, source: Endpoint, now: float) -> None:
         """PATH_CHALLENGE arrived from `source`. Those above the rate are not answered."""
@@ -317,7 +361,7 @@ class Path:
         if self.closing or not self._response_rate.take(now):
             return
         # SPEC 4.5: only the newest ones, so a flood of them makes no queue; after a rebinding both addresses are asked.
-        self.responses.append((data, source, self.arriving))
+        self.responses.append((data, source, self.arriving_to, self.arriving))
         if len(self.responses) > _RESPONSES_MAX:
             del self.responses[0]
 
@@ -341,7 +385,7 @@ class Path:
                 return True
             if challenge.address == self.fallback == source:
                 # SPEC 4.5: the peer itself still answers from the old address.
-                self.remote = source
+                self.place(source, challenge.local)
                 self._on_validated()
                 return True
         return False
@@ -365,7 +409,7 @@ class Path:
         self.challenges.clear()
         if self.fallback is None:
             return False
-        self.remote = self.fallback
+        self.place(self.fallback, self._fallback_local)
         self.validated = True
         self.fallback = None
         return True

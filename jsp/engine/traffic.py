@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-# A network address as the owner's sockets write it; to the engine only equality and the host part matter.
+# A network address as the owner's sockets write it; to the engine equality, the host, and what carries matter.
 Endpoint = tuple[Any, ...]
+UDP = "udp"
+
+
+def carrier_of(local: Endpoint | None) -> str:
+    """What carries datagrams from the address `local`: UDP, or what an address of ours names behind host and port.
+
+    All others deliver everything, once and in order, as long as they last (spec section 2.1).
+    """
+    if local is not None and len(local) > 2 and isinstance(local[2], str):
+        return local[2]
+    return UDP
 
 
 class Received:

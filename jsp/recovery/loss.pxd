@@ -46,6 +46,7 @@ cdef class LossDetector:
     cdef public double deadline
     cdef public Ecn ecn
     cdef public bint handshake_done
+    cdef public bint held
     cdef public long long in_flight
     cdef public long long large_lost
     cdef public long long packets_lost
@@ -54,6 +55,7 @@ cdef class LossDetector:
     cdef public double peer_max_ack_delay
     cdef public long long pto_count
     cdef public DeliveryRate rate
+    cdef public bint reliable
     cdef public Reordering reordering
     cdef public CarefulResume resume
     cdef public RttEstimator rtt
@@ -86,7 +88,7 @@ cdef class LossDetector:
     cpdef update_deadline(self, double now, bint anti_deadlock, bint blocked)
     @cython.locals(once=cython.double)
     cpdef double _probe_after(self, double max_ack_delay) except? -1
-    @cython.locals(deadline=cython.double, after=cython.double, space=PacketSpace)
+    @cython.locals(deadline=cython.double, after=cython.double, since=cython.double, space=PacketSpace)
     cpdef double _probe_deadline(self) except? -1
     cpdef on_timeout(self, double now)
     @cython.locals(left=cython.longlong, run=SentRun)

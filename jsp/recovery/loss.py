@@ -29,6 +29,8 @@ PERSISTENT_CONGESTION_THRESHOLD = 3  # section 7.6.1
 PROBES = 2
 # Backing off for longer than this would only lengthen an outage that is over (RFC 9002 allows any bound).
 PROBE_INTERVAL_MAX_S = 10.0
+# On a carrier that sends again by itself silence may be its patience (RFC 6298: a second at first), and is no loss.
+RELIABLE_PROBE_MIN_S = 1.0
 # Numbers left out on purpose that are remembered, and the least packets between two: what is older was settled long
 # ago, and windows of a few large datagrams shall not have a gap in each.
 _SKIPPED_KEPT = 4
@@ -44,9 +46,9 @@ class PacketSpace:
         next_number: number of the next packet to send.
         largest_acked: highest number the peer acknowledged, -1 before any.
         in_flight: bytes of this space under way.
-        waiting_since: when an answer was last got, or first waited for. What was sent since does not change that, or who
-            sends all the time would never find out that nothing arrives (as RFC 6298 section 5 has it). In the handshake:
-            when the last packet left (RFC 9002 section 6.2.1).
+        waiting_since: when an answer was last got, or first waited for. What was sent since does not change that, or
+            who sends all the time would never find out that nothing arrives (as RFC 6298 section 5 has it). In the
+            handshake: when the last packet left (RFC 9002 section 6.2.1).
         loss_time: when the oldest packet not yet acknowledged counts as lost, or `NEVER`.
         probes: packets to send whatever the window says.
         skip_at: from this number on the next train leaves one out; 0: not drawn yet.
@@ -99,13 +101,16 @@ class LossDetector:
         packets_lost: how many in all.
         large_lost: packets above the base size lost since one as large was acknowledged: a path that takes no more?
         resume: the window of an earlier connection, while it is not decided whether it fits; mostly None.
+        held: what carries the path takes nothing more now.
+        reliable: what carries the path delivers everything in order, and does the rest: nothing is lost on the way,
+            paced, or sent again because of time.
         pacing_at: when the pacer lets the next datagram go, as of the last `allowance`; `NEVER`: it does not hold it.
     """
 
     __slots__ = (
-        "_anti_deadlock", "_large", "_sample", "_sampled_at", "controller", "deadline", "ecn", "handshake_done",
-        "in_flight", "large_lost", "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay", "pto_count", "rate",
-        "reordering", "resume", "rtt", "spaces",
+        "_anti_deadlock", "_large", "_sample", "_sampled_at", "controller", "deadline", "ecn",
+        "handshake_done", "held", "in_flight", "large_lost", "packets_lost", "pacer", "pacing_at", "peer_max_ack_delay",
+        "pto_count", "rate", "reliable", "reordering", "resume", "rtt", "spaces",
     )  # fmt: skip
 
     def __init__(self, controller: Controller) -> None:
@@ -122,6 +127,7 @@ class LossDetector:
         self.deadline = NEVER
         self.peer_max_ack_delay = 0.0
         self.handshake_done = False
+        self.reliable = self.held = False
         self.packets_lost = 0
         self.large_lost = 0
         # The smallest of those.
@@ -165,6 +171,8 @@ class LossDetector:
 
     def available(self) -> int:
         """Bytes the congestion window still allows."""
+        if self.held:
+            return 0
         return self.controller.window - self.in_flight
 
     def allowance(self, datagram: int, now: float) -> int:
@@ -172,7 +180,7 @@ class LossDetector:
         controller = self.controller
         allowed = self.available()
         self.pacing_at = NEVER
-        if allowed < datagram:
+        if allowed < datagram or self.reliable:
             return allowed
         rate = controller.pacing_rate(self.rtt.smoothed)
         if self.resume is not None:
@@ -264,9 +272,14 @@ class LossDetector:
     ) -> bool:
         """Tell whose packets are lost; True when that is persistent congestion."""
         largest = space.largest_acked
-        delay = self.rtt.loss_delay(self.reordering.time)
-        lost = space.sent.take_lost(largest - self.reordering.packets + 1, now, delay, largest)
-        space.loss_time = space.sent.oldest_time(largest) + delay
+        if self.reliable:
+            # It keeps order, so what an ACK passes over arrived, and the peer could do nothing with it.
+            lost = space.sent.take_lost(largest, now, NEVER, largest)
+            space.loss_time = NEVER
+        else:
+            delay = self.rtt.loss_delay(self.reordering.time)
+            lost = space.sent.take_lost(largest - self.reordering.packets + 1, now, delay, largest)
+            space.loss_time = space.sent.oldest_time(largest) + delay
         if not lost:
             return False
         total = 0
@@ -292,6 +305,8 @@ class LossDetector:
             return False
         space.in_flight -= total
         self.in_flight -= total
+        if self.reliable:
+            return False
         newest = lost[-1]
         event = newest.time > self.controller.recovery_start
         self.controller.on_congestion(newest.time, now)
@@ -360,6 +375,8 @@ class LossDetector:
 
     def _probe_after(self, max_ack_delay: float) -> float:
         once = self.rtt.probe_timeout(max_ack_delay)
+        if self.reliable and once < RELIABLE_PROBE_MIN_S:
+            once = RELIABLE_PROBE_MIN_S
         return min(once * (1 << min(self.pto_count, 16)), max(once, PROBE_INTERVAL_MAX_S))
 
     def _probe_deadline(self) -> float:
@@ -389,8 +406,11 @@ class LossDetector:
             if space.handshake or (space.in_flight and self.handshake_done):
                 if not space.handshake:
                     space.waiting_since = now
-                space.probes = PROBES
-                self._offer_again(space)
+                if self.reliable:
+                    space.probes = 1
+                else:
+                    space.probes = PROBES
+                    self._offer_again(space)
 
     def _offer_again(self, space: PacketSpace) -> None:
         # Owners ignore what was acknowledged meanwhile, so offering the oldest packets again is harmless.

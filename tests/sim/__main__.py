@@ -8,6 +8,7 @@ import time
 import traceback
 from multiprocessing import Pool
 
+from tests.sim.carried import run_carried
 from tests.sim.chaos import run_chaos
 from tests.sim.dated import run_random
 from tests.sim.moving import run_moving
@@ -23,6 +24,7 @@ def _try(seed: int) -> tuple[int, str, float]:
         run_nonsense(seed)
         run_moving(seed)
         run_random(seed)
+        run_carried(seed)
     except BaseException:
         return seed, traceback.format_exc(), time.process_time() - start
     return seed, "", time.process_time() - start

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.sim.carried import run_carried
 from tests.sim.chaos import run_chaos
 from tests.sim.dated import run_random
 from tests.sim.moving import run_moving
@@ -60,6 +61,16 @@ def test_moving(block: int) -> None:
     for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
         try:
             run_moving(seed)
+        except BaseException:
+            print(f"failing seed: {seed}")
+            raise
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_carried(block: int) -> None:
+    for seed in range(_BASE + block * 15, _BASE + block * 15 + 15):
+        try:
+            run_carried(seed)
         except BaseException:
             print(f"failing seed: {seed}")
             raise
