@@ -19,6 +19,7 @@ MIB = 1 << 20
 CIPHERS = ("chacha20-poly1305", "aes-256-gcm")
 GROUPS = ("x25519mlkem768", "x25519mlkem1024", "x25519mlkem512", "x25519")
 CONGESTION = ("newreno", "cubic", "bbr", "ledbat")
+TCP_FALLBACKS = ("tcp", "tls")
 PATH_SCHEDULERS = ("lowest-rtt", "weighted", "redundant")
 
 
@@ -108,6 +109,11 @@ class Config:
     from one that many servers share, say, to one of its own."""
     path_scheduler: str = "lowest-rtt"
     "Which of several paths data takes: one of `PATH_SCHEDULERS` (docs/mobility.md)."
+    tcp_fallback: str | None = None
+    """"tcp": a client goes over TCP while UDP does not get through (docs/mobility.md), and a server takes TCP, too.
+    "tls": with TLS 1.3 around it, for firewalls that let only that pass. Both ends must have the same."""
+    tcp_port: int | None = None
+    "The port at which a server takes TCP connections, and a client makes them. None: UDP's."
     connection_id_size: int = 4
     "Bytes of the connection ids this side chooses, 4 to 20."
     max_connections: int = 100_000
@@ -146,6 +152,8 @@ class Config:
         _check(self.preferred_address is None or _is_address(self.preferred_address), "preferred_address: (IP, port)")
         _check(1 <= self.max_paths <= 8, "max_paths: 1 to 8")
         _check(self.path_scheduler in PATH_SCHEDULERS, f"path_scheduler: one of {PATH_SCHEDULERS}")
+        _check(self.tcp_fallback in (None, *TCP_FALLBACKS), f"tcp_fallback: None or one of {TCP_FALLBACKS}")
+        _check(self.tcp_port is None or 1 <= self.tcp_port <= 65535, "tcp_port: 1 to 65535")
         _check(4 <= self.connection_id_size <= 20, "connection_id_size: 4 to 20 bytes")
         for name in ("idle_timeout", "keep_alive", "handshake_timeout", "close_timeout", "rate_limit"):
             value = getattr(self, name)

@@ -150,7 +150,7 @@ class Watched(jsp.Config):
 
 
 def test_every_field_of_config_reaches_a_connection() -> None:
-    config = Watched(compression=jsp.Compression(), keep_alive=5.0)
+    config = Watched(compression=jsp.Compression(), keep_alive=5.0, tcp_fallback="tcp")
     Watched.asked.clear()
     with serving(Echo, config=config) as server, jsp.connect(server.url, config=config, identity=IDENTITY) as conn:
         stream = conn.open_stream()

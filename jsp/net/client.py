@@ -22,6 +22,7 @@ from jsp.errors import ConnectFailed, ConnectTimeout, LocalError
 from jsp.net import clock
 from jsp.net.connection import Connection
 from jsp.net.endpoint import Endpoint
+from jsp.net.fallback import Fallback
 from jsp.net.judging import judge
 from jsp.net.roaming import follow, on_silence, prefer
 from jsp.net.trust import Trust
@@ -105,7 +106,9 @@ def connect(
     for i, (family, remote) in enumerate(places):
         share = 1 if together else len(places) - i
         attempts.append(
-            partial(_connect_one, family, remote, bind, config, credentials, policy, where, deadline, share, remotes)
+            partial(
+                _connect_one, family, remote, bind, config, credentials, policy, target.host, deadline, share, remotes
+            )
         )
     return _first_of(attempts, together) if len(attempts) > 1 else attempts[0]()
 
@@ -221,12 +224,13 @@ def _connect_one(
     config: Config,
     credentials: Credentials,
     trust: Trust,
-    where: str,
+    host: str,
     deadline: float,
     share: int,
     remotes: tuple[tuple[object, ...], ...],
 ) -> Connection:
     """Connect to one address, within 1 / `share` of the time that is left."""
+    where = f"{host}:{remote[1]}"
     now = clock.now()
     deadline = now + (deadline - now) / share
     socket = UdpSocket(bind or ("", 0), family)
@@ -236,6 +240,7 @@ def _connect_one(
         connection.owns_endpoint = True
         connection.remotes = remotes
         connection.pinned = bind is not None and bool(bind[0])
+        fallback = Fallback(connection, remote, host) if config.tcp_fallback is not None else None
         connection.on_presented = lambda c, presented: judge(c, presented, trust, where)
         if not connection.wait_connected(deadline):
             raise ConnectTimeout(f"{where} did not answer in time")
@@ -245,6 +250,8 @@ def _connect_one(
             endpoint.watch = follow(endpoint, remote, False)
             connection.on_silent = on_silence
             prefer(connection)
+        if fallback is not None:
+            connection.on_silent = fallback.on_silence
     except BaseException:
         # Whoever is there should not have to wait for us until its own timeout.
         connection.abort()

@@ -40,7 +40,7 @@ from jsp.errors import (
 from jsp.net import coded, moving, pings
 from jsp.net.outcome import closed_error
 from jsp.net.receipt import Receipt
-from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, snapshot
+from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, plain, snapshot
 from jsp.net.stream import Stream, check_code
 from jsp.net.waiting import Signal, Woken
 
@@ -142,12 +142,17 @@ class Connection:
     @property
     def remote_address(self) -> tuple[Any, ...]:
         """Where the peer is now (it may move)."""
-        return self.core.path.remote
+        return plain(self.core.path.remote)
 
     @property
     def local_address(self) -> tuple[Any, ...]:
         """Where we are."""
-        return self.core.path.local or self._endpoint.socket.source_for(self.remote_address)
+        local = self.core.path.local
+        return plain(local) if local else self._own_address()
+
+    def _own_address(self) -> tuple[Any, ...]:
+        """Where the endpoint's own socket is."""
+        return self._endpoint.socket.source_for(self.remote_address)
 
     @property
     def closed(self) -> bool:
@@ -162,7 +167,7 @@ class Connection:
     @property
     def paths(self) -> list[PathInfo]:
         """The live paths."""
-        return path_infos(self.core, self.local_address)
+        return path_infos(self.core, self._own_address())
 
     def stats(self) -> ConnectionStats:
         """Counters and the state of the path, as plain numbers."""
@@ -455,6 +460,9 @@ class Connection:
 
     def on_refused(self) -> None:
         """The kernel says that nobody listens at the peer's port: believed only before anybody answered."""
+        carriers = self._endpoint.carriers
+        if carriers is not None and carriers.may_still_answer():
+            return
         if self._core.lifecycle.state is State.HANDSHAKE and not self._core.counters.packets_received:
             self._refusal = "nobody listens there (port unreachable)"
             text = Closed(Code.REFUSED, self._refusal, by_peer=False)

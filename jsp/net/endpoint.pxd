@@ -33,6 +33,7 @@ cdef class Endpoint:
     cdef object _woken
     cdef object _writer
     cdef public object accept
+    cdef public object carriers
     cdef public bint closed
     cdef public EndpointCore core
     cdef public object hub
@@ -54,9 +55,10 @@ cdef class Endpoint:
     cpdef _on_readable(self, UdpSocket socket=*)
     @cython.locals(received=Received, more=cython.bint)
     cpdef _receive(self, UdpSocket socket)
-    cpdef _take(self, Received received)
+    cpdef take_from(self, carrier)
+    cpdef list _take(self, Received received)
     @cython.locals(core=EndpointCore, touched=list, connection=ConnectionCore, shell=Connection, reply=Transmit)
-    cpdef _take_batch(self, Received received)
+    cpdef list _take_batch(self, Received received)
     cpdef _on_mistake(self)
     @cython.locals(core=ConnectionCore)
     cpdef _take_accepted(self)

@@ -13,7 +13,7 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 from gevent.hub import Hub
@@ -34,6 +34,10 @@ from jsp.net.udp import UdpSocket
 from jsp.net.waiting import Signal, Woken
 from jsp.recovery.destinations import Destinations
 from jsp.wire.buffer import PacketBuffer
+
+if TYPE_CHECKING:
+    from jsp.net.carrier import Carrier
+    from jsp.net.carriers import Carriers
 
 log = logging.getLogger("jsp")
 
@@ -86,11 +90,12 @@ class Endpoint:
         hub: the hub whose loop it is on.
         closed: whether `close` was called, or this is a forked child's copy.
         accept: called with each connection that a client makes.
+        carriers: what goes over TCP, if something may.
     """
 
     __slots__ = (
         "_dirty", "_hinted", "_mistakes", "_others", "_reader", "_resting", "_shells", "_slots", "_turn_due", "_turned",
-        "_unsent", "_woken", "_writer", "accept", "closed", "core", "hub", "socket", "watch", "__weakref__",
+        "_unsent", "_woken", "_writer", "accept", "carriers", "closed", "core", "hub", "socket", "watch", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +110,7 @@ class Endpoint:
         self.accept: Callable[[Connection], None] | None = None
         # What sees networks come and go.
         self.watch: Any = None
+        self.carriers: Carriers | None = None
         self._shells: dict[ConnectionCore, Connection] = {}
         self._dirty: dict[ConnectionCore, None] = {}
         # Whether `_turn` will run: it is scheduled, or the end of the batch being taken.
@@ -134,6 +140,8 @@ class Endpoint:
 
     def keep_sockets(self, used: set[Address | None]) -> None:
         """Close the further sockets whose address is not among `used`."""
+        if self.carriers is not None:
+            self.carriers.keep(used)
         for address in [address for address in self._others if address not in used]:
             socket, reader = self._others.pop(address)
             reader.stop()
@@ -248,15 +256,30 @@ class Endpoint:
         if socket.hints:
             self._on_hints(socket)
 
-    def _take(self, received: Received) -> None:
-        """What is in the kept buffer, if anything. A mistake of ours costs this batch, and not the port its reader."""
+    def take_from(self, carrier: Carrier) -> None:
+        """What came by a carrier."""
+        self._turn_due = True
+        try:
+            while (received := carrier.receive(self._slots)) is not None:
+                carrier.cores.update(self._take(received))
+                if self.closed:
+                    return
+            assert self.carriers is not None
+            self.carriers.on_taken(carrier)
+        finally:
+            self._turn()
+
+    def _take(self, received: Received) -> list[ConnectionCore]:
+        """What is in the kept buffer, if anything; whose it was. A mistake of ours costs this batch, and not the port
+        its reader."""
         if received.size:
             try:
-                self._take_batch(received)
+                return self._take_batch(received)
             except Exception:
                 self._on_mistake()
+        return []
 
-    def _take_batch(self, received: Received) -> None:
+    def _take_batch(self, received: Received) -> list[ConnectionCore]:
         core = self.core
         try:
             touched = core.handle_datagram(clock.now(), clock.wall_time(), self._slots, received)
@@ -272,7 +295,9 @@ class Endpoint:
             for connection in touched:
                 self.changed(connection)
             while (reply := core.poll_transmit()) is not None:
-                self.socket.send(reply)
+                if self.carriers is None or not self.carriers.send(reply):
+                    self._socket_of(reply).send(reply)
+        return touched
 
     def handle_passed_on(self, data: bytes, received: Received) -> None:
         """A batch for us that came to another worker of our port."""
@@ -380,11 +405,12 @@ class Endpoint:
                     break
                 core.handle_timeout(now)
                 continue
-            socket = self._socket_of(transmit)
-            if not socket.send(transmit):
-                self._wait_writable(transmit)
-            elif socket.too_large:
-                core.on_too_large(transmit, socket.too_large)
+            if self.carriers is None or not self.carriers.send(transmit):
+                socket = self._socket_of(transmit)
+                if not socket.send(transmit):
+                    self._wait_writable(transmit)
+                elif socket.too_large:
+                    core.on_too_large(transmit, socket.too_large)
             now = clock.now()
         if now - core.keys.noted > _NOTED_EVERY_S:
             core.keys.noted = now
@@ -436,6 +462,8 @@ class Endpoint:
         self._reader.stop()
         self._reader.close()
         self._stop_writer()
+        if self.carriers is not None:
+            self.carriers.close()
         self.keep_sockets(set())
         self.socket.close()
         for shell in self.connections():
@@ -450,6 +478,8 @@ class Endpoint:
         self._reader.stop()
         if self._writer is not None:
             self._writer.stop()
+        if self.carriers is not None:
+            self.carriers.leave_to_parent()
         for socket, reader in self._others.values():
             reader.stop()
             socket.close()

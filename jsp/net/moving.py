@@ -126,7 +126,7 @@ def start(conn: Connection, local: LocalAddress | None, remote: tuple[Any, ...] 
     """Begin to open a path; what comes of it is told later."""
     core = conn.core
     if local is None:
-        remote = remote or core.path.remote
+        remote = remote or _remote_for(conn, None)
         local = outward_host(AF_INET6 if ":" in remote[0] else AF_INET, remote)
     host, port = (local, 0) if isinstance(local, str) else (local[0], check_port(local[1]))
     remote = remote or _remote_for(conn, host)
@@ -142,13 +142,22 @@ def start(conn: Connection, local: LocalAddress | None, remote: tuple[Any, ...] 
     return path
 
 
-def _remote_for(conn: Connection, host: str) -> Address:
+def _remote_for(conn: Connection, host: str | None) -> Address:
     """Where the peer is for packets from `host`: where it is now, or else its first address of that family."""
-    for remote in (conn.core.path.remote, *conn.remotes):
-        if (":" in remote[0]) == (":" in host):
+    for remote in udp_remotes(conn):
+        if host is None or (":" in remote[0]) == (":" in host):
             return remote
+    if host is None:
+        raise PathFailed("the peer is reached over TCP, and only it knows where over UDP")
     kind = "IPv6" if ":" in host else "IPv4"
     raise PathFailed(f"no {kind} address of the peer is known, to be reached from {host}")
+
+
+def udp_remotes(conn: Connection) -> list[Address]:
+    """Where the peer may be reached over UDP, its present address first."""
+    path = conn.core.path
+    remotes = conn.remotes if path.reliable else (path.remote, *conn.remotes)
+    return list(dict.fromkeys(remotes))
 
 
 def _bind(conn: Connection, host: str, port: int, remote: Address) -> Address:

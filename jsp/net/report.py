@@ -7,6 +7,7 @@ from typing import Any
 
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.path import Path
+from jsp.engine.traffic import UDP, carrier_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,9 @@ class PathInfo:
         state: "validated", "validating", or "closing" when it was abandoned.
         rtt: smoothed round trip, seconds.
         mtu: largest datagram sent, bytes.
-        cwnd: congestion window, bytes.
+        cwnd: congestion window, bytes; over TCP, which has one of its own, only a bound.
         backup: whether it is only used when no other one answers.
-        kind: "udp".
+        kind: what carries it: "udp", "tcp", or "tls" (TCP with TLS around it).
     """
 
     id: int
@@ -73,14 +74,20 @@ def path_info(path: Path, local: tuple[Any, ...]) -> PathInfo:
     """`path` as it is now; `local`: where the endpoint is, for a path that does not say it."""
     return PathInfo(
         id=path.id,
-        local=path.local or local,
-        remote=path.remote,
+        local=plain(path.local or local),
+        remote=plain(path.remote),
         state="closing" if path.closing else "validated" if path.validated else "validating",
         rtt=path.recovery.rtt.smoothed,
         mtu=path.mtu,
         cwnd=path.recovery.controller.window,
         backup=path.backup or path.peer_backup,
+        kind=carrier_of(path.local),
     )
+
+
+def plain(address: tuple[Any, ...]) -> tuple[Any, ...]:
+    """An address of a path as the socket module writes it."""
+    return address if carrier_of(address) == UDP else address[:2]
 
 
 def path_infos(core: ConnectionCore, local: tuple[Any, ...]) -> list[PathInfo]:
@@ -127,8 +134,9 @@ def explain(core: ConnectionCore) -> str:
     recovery = path.recovery
     where = f"{path.remote[0]}:{path.remote[1]}"
     state = core.lifecycle.state.name.lower()
+    kind = carrier_of(path.local).upper()
     text = (
-        f"The connection is {state}; it uses path {path.id} to {where} over UDP, round trip "
+        f"The connection is {state}; it uses path {path.id} to {where} over {kind}, round trip "
         f"{recovery.rtt.smoothed * 1e3:.2f} ms, datagrams of {path.mtu} bytes{_searching(path)}. "
     )
     lost = recovery.packets_lost
@@ -150,6 +158,8 @@ def _limit(core: ConnectionCore, path: Path) -> str:
         return "It waits for the peer's application to read: the connection's flow control window is full."
     if any(s.send is not None and s.send.is_blocked() for s in core.streams.streams.values()):
         return "A stream waits for the peer's application to read: its flow control window is full."
+    if core.scheduler and recovery.held:
+        return "It waits for the network: TCP takes no more now."
     if core.scheduler and recovery.in_flight + path.mtu > window:
         return f"It waits for the network: the congestion window of {window} bytes is full."
     if core.scheduler or core.has_frames():

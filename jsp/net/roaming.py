@@ -107,7 +107,8 @@ def _plain(host: str) -> str:
 
 def _ways(conn: Connection) -> list[tuple[str, Address]]:
     """Where packets to each known address of the peer would leave from now, its present one first."""
-    known = [path.remote for path in conn.core.paths.values() if path.was_validated or not path.id]
+    paths = conn.core.paths.values()
+    known = [path.remote for path in paths if not path.reliable and (path.was_validated or not path.id)]
     found: list[tuple[str, Address]] = []
     for remote in dict.fromkeys((*known, *conn.remotes)):
         host = outward_host(AF_INET6 if ":" in remote[0] else AF_INET, remote)

@@ -19,6 +19,7 @@ from jsp.crypto.identity import Identity
 from jsp.engine.endpoint import derive_reset_secret
 from jsp.errors import Code, LocalError, WrongHub
 from jsp.net import clock
+from jsp.net.carriers import Carriers, listening_socket
 from jsp.net.client import groups_of
 from jsp.net.connection import Connection
 from jsp.net.endpoint import Endpoint
@@ -91,6 +92,7 @@ class Server:
         self._spawner = Spawner(_make_pool(spawn))
         self._endpoint: Endpoint | None = None
         self._crew: Crew | None = None
+        self._tcp: Any = None
         self._lost = False
         self._stopped = Signal()
         self._stopping = False
@@ -163,10 +165,25 @@ class Server:
         if self._processes > 1:
             check_loop()
             sockets = bind_all((host, port), family, self._processes, self._bound)
+            self._listen_tcp(sockets)
             self._crew = Crew(sockets, self._work, self.stop_timeout, self._on_crew_lost)
             self.address = self._crew.address
         else:
-            self._serve_on(UdpSocket((host, port), family, self._bound), identity)
+            socket = UdpSocket((host, port), family, self._bound)
+            self._listen_tcp([socket])
+            self._serve_on(socket, identity)
+
+    def _listen_tcp(self, sockets: list[UdpSocket]) -> None:
+        """Take TCP connections, too, if that is wanted; in one place for all workers."""
+        if self.config.tcp_fallback is None:
+            return
+        host, port = sockets[0].address[:2]
+        try:
+            self._tcp = listening_socket(host, self.config.tcp_port or port)
+        except OSError:
+            for socket in sockets:
+                socket.close()
+            raise
 
     def _serve_on(self, socket: UdpSocket, identity: Identity) -> Endpoint:
         trust = self._trust
@@ -188,6 +205,9 @@ class Server:
         preferred = self.config.preferred_address
         if preferred is not None and preferred != socket.address[:2]:
             endpoint.add_socket(UdpSocket(preferred, AF_INET6 if ":" in preferred[0] else AF_INET))
+        if self._tcp is not None:
+            endpoint.carriers = Carriers(endpoint)
+            endpoint.carriers.listen(self._tcp, self.config.tcp_fallback == "tls")
         if self.config.migrate:
             endpoint.watch = follow(endpoint, _ANYWHERE, True)
         return endpoint
@@ -252,6 +272,9 @@ class Server:
         if self._bound is not None:
             self._bound.close()
             self._bound = None
+        if self._tcp is not None:
+            self._tcp.close()
+            self._tcp = None
         serving = self._crew or self._endpoint
         if serving is not None:
             serving.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import marshal
+import os
 import socket as stdlib_socket
 import struct
 from typing import Any
@@ -17,18 +18,20 @@ from typing import Any
 from gevent.monkey import get_original
 
 from jsp.engine.sharing import Share
+from jsp.engine.traffic import Endpoint as Address
 from jsp.engine.traffic import Received
 from jsp.errors import LocalError
 from jsp.net.endpoint import Endpoint
 from jsp.net.udp import UdpSocket
 from jsp.wire.buffer import DATAGRAM_MAX
-from jsp.wire.packet import LONG_FIRST
+from jsp.wire.packet import LONG_FIRST, SHORT_FIRST
 
 # Batches taken before others have a turn, as from the network.
 _BATCHES = 8
 _BUFFER_BYTES = 4 << 20
 _PREFIX = struct.Struct("H")
 _PREFIX_MAX = 1024
+_RIGHTS_SIZE = stdlib_socket.CMSG_SPACE(4)
 
 # linux/filter.h: load a byte, jump when at least, jump, modulo, return.
 _LOAD, _JUMP_GE, _JUMP, _MOD, _RETURN = 0x30, 0x35, 0x05, 0x94, 0x16
@@ -102,16 +105,27 @@ class Mailboxes:
         except OSError:
             return
 
-    def receive(self, worker: int) -> tuple[bytes, Received] | None:
-        """The next batch for a worker, or None."""
+    def send_file(self, worker: int, number: int, data: bytes, remote: Address) -> bool:
+        """Leave the open file `number` for a worker, a TCP connection with `remote` on which `data` came."""
+        about = marshal.dumps((0, 0, remote, None))
+        rights = (stdlib_socket.SOL_SOCKET, stdlib_socket.SCM_RIGHTS, struct.pack("i", number))
         try:
-            message = self._pairs[worker][0].recv(DATAGRAM_MAX + _PREFIX_MAX)
+            self._pairs[worker][1].sendmsg([_PREFIX.pack(len(about)), about, data], [rights])
+        except OSError:
+            return False
+        return True
+
+    def receive(self, worker: int) -> tuple[bytes, Received, int] | None:
+        """The next batch for a worker, or None; and the open file that came with it, or -1."""
+        try:
+            message, ancillary, _, _ = self._pairs[worker][0].recvmsg(DATAGRAM_MAX + _PREFIX_MAX, _RIGHTS_SIZE)
         except OSError:
             return None
         start = _PREFIX.size + _PREFIX.unpack_from(message)[0]
         segment, ecn, remote, local = marshal.loads(message[_PREFIX.size : start])
         data = message[start:]
-        return data, Received(len(data), segment, remote, local, ecn)
+        number = struct.unpack("i", ancillary[0][2])[0] if ancillary else -1
+        return data, Received(len(data), segment, remote, local, ecn), number
 
     def close(self) -> None:
         for pair in self._pairs:
@@ -129,13 +143,29 @@ class Exchange:
         self._reader = endpoint.hub.loop.io(mailboxes.fileno(worker), 1)
         self._reader.start(self._on_readable)
         endpoint.core.share = Share(worker, len(mailboxes), mailboxes.send)
+        if endpoint.carriers is not None:
+            endpoint.carriers.hand_over = self._hand_over
 
     def _on_readable(self) -> None:
         for _ in range(_BATCHES):
             batch = self._mailboxes.receive(self._worker)
             if batch is None:
                 return
-            self._endpoint.handle_passed_on(*batch)
+            data, received, number = batch
+            if number < 0:
+                self._endpoint.handle_passed_on(data, received)
+            elif self._endpoint.carriers is not None and not self._endpoint.closed:
+                self._endpoint.carriers.take_over(number, data, received.remote)
+            else:
+                os.close(number)
+
+    def _hand_over(self, first: bytes, number: int, data: bytes, remote: Address) -> bool:
+        """Whether the TCP connection that `first` came by is another worker's, who has it now."""
+        share = self._endpoint.core.share
+        if share is None or not SHORT_FIRST <= first[0] < LONG_FIRST:
+            return False  # a handshake is taken where it comes
+        owner = share.owner(first[1 : 1 + self._endpoint.core.cid_size])
+        return owner is not None and self._mailboxes.send_file(owner, number, data, remote)
 
     def close(self) -> None:
         """Stop watching; what comes from now on waits for the next worker of this number."""

@@ -83,10 +83,11 @@ def test_nothing_stays_open_when_a_socket_cannot_be_had(monkeypatch: pytest.Monk
         steering.bind_all(LOOPBACK, AF_INET, 3)
 
 
-def parts(batch: tuple[bytes, Received] | None) -> tuple[Any, ...] | None:
+def parts(batch: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
     if batch is None:
         return None
-    data, received = batch
+    data, received, *files = batch
+    assert files in ([], [-1])
     return data, received.size, received.segment_size, received.remote, received.local, received.ecn
 
 
@@ -106,6 +107,24 @@ def test_mail_arrives_as_it_was() -> None:
         assert parts(boxes.receive(0)) == parts(batches[0])
     finally:
         boxes.close()
+
+
+def test_an_open_file_arrives_open() -> None:
+    boxes = steering.Mailboxes(2)
+    reader, writer = os.pipe()
+    try:
+        assert boxes.send_file(1, writer, b"so far", HERE)
+        os.close(writer)
+        batch = boxes.receive(1)
+        assert batch is not None
+        data, received, writer = batch
+        assert (data, received.remote) == (b"so far", HERE)
+        os.write(writer, b"!")
+        assert os.read(reader, 2) == b"!"
+    finally:
+        boxes.close()
+        os.close(reader)
+        os.close(writer)
 
 
 def test_exchange_hands_over_and_takes_in() -> None:
