@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,8 +146,8 @@ def test_ordered_messages_do_not_wait_for_repairs_of_one_that_is_given_up() -> N
     ],
 )
 def test_messages_in_fragments_have_repairs_of_their_own(traffic: Traffic, link: LinkSpec) -> None:
-    without = run_dated(1, traffic, link, config=Config(congestion="bbr", repair=False))
-    got = run_dated(1, traffic, link, config=Config(congestion="bbr"))
+    without = run_dated(1, traffic, link, config=replace(LOSSY, repair=False))
+    got = run_dated(1, traffic, link, config=LOSSY)
     assert traffic.count - got.in_time < 0.5 * (traffic.count - without.in_time)
     assert got.recovered > 30
     assert got.repair_bytes <= 0.5 * traffic.sizes[0] * traffic.count
@@ -153,7 +155,7 @@ def test_messages_in_fragments_have_repairs_of_their_own(traffic: Traffic, link:
 
 def test_messages_in_fragments_that_may_not_be_sent_again_are_not_reported_lost() -> None:
     traffic = Traffic(count=300, gap=0.03, sizes=(3000,), retransmits=0)
-    got = run_dated(1, traffic, LinkSpec(delay=0.02, loss=0.1), config=Config(congestion="bbr"))
+    got = run_dated(1, traffic, LinkSpec(delay=0.02, loss=0.1), config=LOSSY)
     assert got.recovered > 20 and not got.lost_in_vain
 
 
