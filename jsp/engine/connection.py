@@ -97,15 +97,13 @@ class ConnectionCore:
         first destination connection id.
         """
         self.server = client_scid is not None
-        self.config = config
-        self.entropy = entropy
-        self.original_dcid = odcid
-        self._host = host
-        self.cid_size = host.cid_size
+        self.config, self.entropy, self.original_dcid = config, entropy, odcid
+        self._host, self.cid_size = host, host.cid_size
         self.train, self.reader = host.train, host.reader
         self.stream_frame, self.message_frame = host.stream_frame, host.message_frame
         self.asleep: bytes | None = None
         self.wake_at = NEVER
+        self._deadlines_stand = False
         self.events: list[Event] = []
         self.lifecycle = Lifecycle()
         self.timers = TimerTable()
@@ -115,14 +113,11 @@ class ConnectionCore:
         self.early: tuple[tuple[bytes, Received], ...] = ()
         self.keys = KeyPhases()
         self.peer_id: PeerId | None = None
-        self.protocol = ""
-        self.server_name = ""
+        self.protocol = self.server_name = ""
         self.negotiated: dict[str, str] = {}
-        self.peer_cid_limit = 2
-        self.peer_compression = b""
-        self.idle_timeout = NEVER
+        self.peer_cid_limit, self.peer_compression = 2, b""
+        self.idle_timeout = self.first_sent = NEVER
         self.last_heard = self.last_sent = now
-        self.first_sent = NEVER
         self._control_tokens = _CONTROL_BURST
 
         self.credit = SendCredit(0)
@@ -135,15 +130,13 @@ class ConnectionCore:
 
         self.scid, reset_token = host.new_cid(self, 0)
         # Until there is a second path, packets may leave out more; what came by others than the first (spec 9.3).
-        self.alone = True
-        self.elsewhere = 0
+        self.alone, self.elsewhere = True, 0
         self.path = self.make_path(0, remote, local, self.scid, odcid if client_scid is None else client_scid)
         # A server may not send much to an address before it has answered from there.
         self.path.validated = not self.server or self.path.reliable
         self.paths = {0: self.path}
         self.mobility: Mobility | None = None
         self.keying: Keying | None = None
-        self._deadlines_stand = False
         establish.start(self, reset_token, now, wall_time, credentials, client_scid)
 
     def make_path(
