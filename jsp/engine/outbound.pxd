@@ -70,7 +70,7 @@ cpdef Transmit _challenge(ConnectionCore conn, Path path, Challenge challenge, d
     keys=SealKeys, train=Train, space=PacketSpace,
 )
 cpdef Transmit _probe(
-    ConnectionCore conn, Path path, long long kind, bytes data, tuple address, long long limit, double now
+    ConnectionCore conn, Path path, long long kind, bytes data, tuple address, local, long long limit, double now
 )
 @cython.locals(
     number=cython.longlong, size_of_number=cython.longlong, size=cython.longlong, level=HandshakeLevel, writer=Writer,
