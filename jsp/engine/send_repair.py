@@ -279,7 +279,8 @@ class SendRepair:
 
     def may_bring(self, message: OutMessage) -> bool:
         """Whether a repair has left that may bring `message`, which was lost, though it is not sent again."""
-        if message.order >= 0 or message.id not in self._protected:
+        # Best-effort messages have ids of their own, which may be the same.
+        if message.order >= 0 or self._protected.get(message.id) is not message:
             return False
         return message.acked is not None or message.id <= self._named
 

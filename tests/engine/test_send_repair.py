@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from jsp.config import Config
 from jsp.engine import hibernation
+from jsp.engine.modes import BEST_EFFORT, PartiallyReliable
+from jsp.engine.out_message import OUTCOMES
 from jsp.engine.send_repair import share_of_repairs, transmissions
 from tests.sim.dated import DatedRun, Traffic, run_dated
 from tests.sim.link import LinkSpec
@@ -224,3 +226,23 @@ def test_it_goes_on_after_hibernation(monkeypatch: pytest.MonkeyPatch) -> None:
     second = run.run()
     assert first and second.repairs > first + 100
     assert second.in_time >= 0.98 * 1000
+
+
+def test_best_effort_messages_are_not_taken_for_those_that_repairs_may_bring() -> None:
+    # Their ids are of a count of their own: equal ones say nothing.
+    world = World()
+    client, server, c, s = connected(world, CLEAN)
+    repair = c.send_messages.repair
+    assert repair is not None and client.default_link is not None
+    dated = c.send_message(world.now, b"dated", PartiallyReliable(ttl=60.0), False)
+    client.default_link.blackhole = True
+    client.flush(c)
+    best = c.send_message(world.now, bytes(3000), BEST_EFFORT, False)
+    client.flush(c)
+    assert dated is not None and best is not None and dated.id == best.id
+    repair._protected[dated.id] = dated
+    client.default_link.blackhole = False
+    c.ping()
+    client.flush(c)
+    world.run_for(1.0)
+    assert OUTCOMES[best.outcome] == "lost"

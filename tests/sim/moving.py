@@ -29,7 +29,7 @@ class Mover:
     def on_event(self, core: ConnectionCore, event: object) -> None:
         """As the shell does: silence everywhere makes it look for another way."""
         if isinstance(event, PathSilent) and core is self.core and self.node.homes:
-            used = [path.local for path in core.paths.values() if path.validated]
+            used = [path.local for path in core.paths.values()]
             free = [address for address in self.node.homes if address not in used]
             self.open(self.rng.choice(free) if free else self.add(), True)
 
