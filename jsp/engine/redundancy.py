@@ -26,7 +26,10 @@ def keep(conn: ConnectionCore, path: Path) -> None:
     first, last = train.twice_from, train.twice_to
     if conn.config.path_scheduler == "redundant":
         first, last = 0, train.count - 1
-    others = [other for other in candidates(conn) if other is not path] if first >= 0 else []
+    if first < 0:
+        return
+    # Those that do not answer at the moment, too: what is sent twice shall arrive whatever becomes of either.
+    others = [p for p in conn.paths.values() if p is not path and p.validated and not (p.backup or p.peer_backup)]
     if others:
         kept = train.keep(first, min(last, train.count - 1))
         mobility.copies = [(other, kept) for other in others]

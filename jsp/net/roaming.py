@@ -72,8 +72,9 @@ def on_silence(conn: Connection) -> None:
         return
     ways = _ways(conn)
     if ways:
+        # First another address, if there is one: by its present one the peer does not answer.
         conn.tries += 1
-        _start(conn, *ways[(conn.tries - 1) % len(ways)])
+        _start(conn, *ways[conn.tries % len(ways)])
 
 
 def prefer(conn: Connection) -> None:

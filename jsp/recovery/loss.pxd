@@ -25,6 +25,7 @@ cdef class PacketSpace:
     cdef public bint handshake
     cdef public long long in_flight
     cdef public long long largest_acked
+    cdef public double last_eliciting
     cdef public double loss_time
     cdef public long long next_number
     cdef public long long probes

@@ -46,9 +46,8 @@ class PacketSpace:
         next_number: number of the next packet to send.
         largest_acked: highest number the peer acknowledged, -1 before any.
         in_flight: bytes of this space under way.
-        waiting_since: when an answer was last got, or first waited for. What was sent since does not change that, or
-            who sends all the time would never find out that nothing arrives (as RFC 6298 section 5 has it). In the
-            handshake: when the last packet left (RFC 9002 section 6.2.1).
+        last_eliciting: when the last packet that asks for an acknowledgement left.
+        waiting_since: when an answer was last got, or first waited for; what was sent since does not change that.
         loss_time: when the oldest packet not yet acknowledged counts as lost, or `NEVER`.
         probes: packets to send whatever the window says.
         skip_at: from this number on the next train leaves one out; 0: not drawn yet.
@@ -59,7 +58,7 @@ class PacketSpace:
     """
 
     __slots__ = (
-        "acks", "handshake", "in_flight", "largest_acked", "loss_time", "next_number", "probes",
+        "acks", "handshake", "in_flight", "largest_acked", "last_eliciting", "loss_time", "next_number", "probes",
         "sent", "skip_at", "skipped", "sticky_backoff", "waiting_since",
     )  # fmt: skip
 
@@ -71,7 +70,7 @@ class PacketSpace:
         self.next_number = 0
         self.largest_acked = -1
         self.in_flight = 0
-        self.waiting_since = 0.0
+        self.last_eliciting = self.waiting_since = 0.0
         self.loss_time = NEVER
         self.probes = 0
         self.skip_at = 0
@@ -145,7 +144,8 @@ class LossDetector:
         if not self.in_flight and self.rate.is_app_limited():
             self.controller.on_restart(run.time)
         self.rate.on_sent(run, self.in_flight)
-        if not space.in_flight or space.handshake:
+        space.last_eliciting = run.time
+        if not space.in_flight:
             space.waiting_since = run.time
         space.in_flight += run.total
         self.in_flight += run.total
@@ -244,8 +244,7 @@ class LossDetector:
         if not total:
             return 0
         space.in_flight -= total
-        if not space.handshake:
-            space.waiting_since = now
+        space.waiting_since = now
         self.in_flight -= total
         sample.acked = total
         sample.fresh = 0 if collapsed else fresh
@@ -385,8 +384,13 @@ class LossDetector:
             if not space.in_flight or not (space.handshake or self.handshake_done):
                 continue
             after = self._probe_after(0.0 if space.handshake else self.peer_max_ack_delay)
-            if space.waiting_since + after < deadline:
-                deadline = space.waiting_since + after
+            # RFC 9002 6.2.1 has the timer begin anew with each packet: who sends all the time would never find out that
+            # nobody is there, so it is put off once. Over TCP what is sent says nothing of what was sent before.
+            due = space.waiting_since + after
+            if not self.reliable:
+                due = min(space.last_eliciting + after, due + after)
+            if due < deadline:
+                deadline = due
         return deadline
 
     def on_timeout(self, now: float) -> None:
@@ -404,8 +408,7 @@ class LossDetector:
             # A handshake space may have nothing under way and still be what the peer waits for: its data was
             # lost, and other spaces fill the window.
             if space.handshake or (space.in_flight and self.handshake_done):
-                if not space.handshake:
-                    space.waiting_since = now
+                space.waiting_since = now
                 if self.reliable:
                     space.probes = 1
                 else:

@@ -1,6 +1,6 @@
 """Connections that follow their machines from network to network, by themselves and when told to.
 
-The cases of `test_switch` are those of iroh's switch-uplink tests, with our bound: two seconds instead of thirty.
+The cases of `test_switch` are those of iroh's switch-uplink tests, with bounds of ours instead of thirty seconds.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def test_switch(side: str, before: str, after: str, way: str) -> None:
         pytest.skip(reason)
     switch = _switch_client if side == "client" else _switch_server
     got, moment, seen = switch(HAVE[before], HAVE[after], way)
-    judge(got, 2, moment)
+    # A server that is left with no address of a kind that the client is known by has to be found by the client.
+    judge(got, 1 if side == "client" else 2 if set(HAVE[before]) & set(HAVE[after]) else 6, moment)
     expected = [client_address("lte", f) if side == "client" else server_address(f, 2) for f in HAVE[after]]
     assert seen[-1] in expected
 

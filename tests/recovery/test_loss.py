@@ -250,7 +250,7 @@ def test_probes_back_off_and_an_ack_ends_that() -> None:
     once = 0.1 + 4 * 0.05 + PEER_DELAY
     story.send(at=1.0)
     for i in range(5):
-        assert story.path.deadline == pytest.approx(1.0 + once * (2 ** (i + 1) - 1))
+        assert story.path.deadline == pytest.approx(1.0 + once * 2**i)
         story.timeout()
         assert story.path.pto_count == i + 1
     story.ack(1)
@@ -274,11 +274,22 @@ def test_backing_off_is_bounded() -> None:
     assert slow.update() == pytest.approx(10.0 + 4.0 + 8.0 + PEER_DELAY)
 
 
-def test_what_is_sent_meanwhile_does_not_put_a_probe_off() -> None:
+def test_a_probe_is_counted_from_the_last_packet_that_asks() -> None:
     story = confirmed(0.1)
     story.send(at=1.0)
     story.send(at=1.2)
-    assert story.path.deadline == pytest.approx(1.0 + 0.3 + PEER_DELAY)
+    assert story.path.deadline == pytest.approx(1.2 + 0.3 + PEER_DELAY)
+
+
+def test_who_sends_all_the_time_puts_a_probe_off_once() -> None:
+    story = confirmed(0.1)
+    for i in range(20):
+        story.send(at=1.0 + i / 10)
+        if story.path.pto_count:
+            break
+        if story.path.deadline <= 1.0 + i / 10:
+            story.timeout()
+    assert 1.0 + i / 10 == pytest.approx(1.0 + 2 * (0.3 + PEER_DELAY), abs=0.2)
 
 
 def test_probes_offer_the_two_oldest_packets() -> None:
