@@ -216,8 +216,7 @@ class Mobility:
         """A probe timeout passed on `path`: where another one answers, what is under way goes there."""
         answering = candidates(conn)
         if path not in answering:
-            if path.recovery.pto_count == 1:
-                path.recovery.offer_all()
+            path.recovery.offer_all()
             elect(conn)
         elif path.recovery.pto_count >= _SILENT_AFTER:
             conn.events.append(PathSilent())

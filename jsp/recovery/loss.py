@@ -433,12 +433,18 @@ class LossDetector:
         """Nothing answers here, and something does elsewhere: all that is under way is offered again there."""
         for space in self.spaces:
             for run in list(space.sent.runs):
-                run.tell_lost()
+                if run.size:
+                    run.tell_lost()
+                    # Once: whatever becomes of it here, somebody else sees to what it carried.
+                    run.owner = None
+                    run.tokens = ()
 
     def give_up(self) -> None:
         """The path is abandoned, and what is under way on it with it."""
         self.offer_all()
         for space in self.spaces:
+            for run in space.sent.runs:
+                run.tell_lost()  # a probe of the datagram size
             space.sent.runs.clear()
             space.in_flight = space.probes = 0
             space.loss_time = NEVER

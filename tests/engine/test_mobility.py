@@ -319,3 +319,21 @@ def test_back_on_a_network_its_window_is_remembered() -> None:
     world.run_for(2.0)
     again = open_path(client, c, WIFI, replaces=True)
     assert again.recovery.resume is not None
+
+
+def test_what_a_silent_path_has_is_sent_again_when_another_one_answers() -> None:
+    world = World(14)
+    client, server, c, s = with_home(world, 0.02, LinkSpec(delay=0.05))
+    open_path(client, c, WIFI)
+    stream = c.open_stream()
+    assert stream is not None and stream.send is not None
+    client.flush(c)
+    world.run_for(1.0)
+    assert client.default_link is not None
+    client.default_link.blackhole = client.homes[WIFI].blackhole = True
+    stream.send.write(bytes(30_000))
+    client.flush(c)
+    world.run_for(3.0)
+    assert all(path.recovery.pto_count > 2 for path in c.paths.values())
+    client.homes[WIFI].blackhole = False
+    world.run_until(lambda: s.streams.streams[0].recv.readable() == 30_000, 30.0)  # type: ignore[union-attr]

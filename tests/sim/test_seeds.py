@@ -74,3 +74,8 @@ def test_carried(block: int) -> None:
         except BaseException:
             print(f"failing seed: {seed}")
             raise
+
+
+@pytest.mark.parametrize("seed", [29, 99, 226, 1002, 3149, 3601, 6941, 1_002_175])
+def test_moving_as_it_once_went_wrong(seed: int) -> None:
+    run_moving(seed)
