@@ -247,6 +247,20 @@ def test_rebinding(what: str) -> None:
         assert len(Files.connections) == 1
 
 
+@links(seconds=3)
+def test_connectionmigration() -> None:
+    with interop_link() as lab, serving(lab) as server, connect(lab, server) as conn:
+        job = gevent.spawn(fetch, conn, 2 * MB)
+        job.join(0.5)
+        before = {path.remote_cids.current for path in conn.core.paths.values()}
+        with lab.inside("a"):
+            path = conn.migrate()
+        used = conn.core.paths[path.id].remote_cids.current
+        job.get()
+        assert used not in before and conn.local_address == path.local
+        assert len(Files.connections) == 1 and Files.connections[0].remote_address[1] == path.local[1]
+
+
 def _send_all(conn: jsp.Connection, messages: list[bytes], mode: Any) -> None:
     for data in messages:
         conn.send(data, mode=mode)
