@@ -281,17 +281,6 @@ def test_a_probe_is_counted_from_the_last_packet_that_asks() -> None:
     assert story.path.deadline == pytest.approx(1.2 + 0.3 + PEER_DELAY)
 
 
-def test_who_sends_all_the_time_puts_a_probe_off_once() -> None:
-    story = confirmed(0.1)
-    for i in range(20):
-        story.send(at=1.0 + i / 10)
-        if story.path.pto_count:
-            break
-        if story.path.deadline <= 1.0 + i / 10:
-            story.timeout()
-    assert 1.0 + i / 10 == pytest.approx(1.0 + 2 * (0.3 + PEER_DELAY), abs=0.2)
-
-
 def test_probes_offer_the_two_oldest_packets() -> None:
     story = confirmed()
     story.send(10)
