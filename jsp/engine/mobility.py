@@ -366,8 +366,8 @@ def on_path_frame(conn: ConnectionCore, reader: Reader, kind: int, now: float) -
 
 
 def _is_silent(conn: ConnectionCore) -> bool:
-    """Whether no path answers."""
-    return all(path.recovery.pto_count or path.closing for path in conn.paths.values())
+    """Whether no path answers any more. While the handshake is not confirmed all of it goes by path 0."""
+    return conn.confirmed and all(path.recovery.pto_count or path.closing for path in conn.paths.values())
 
 
 def _count(conn: ConnectionCore) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jsp.config import Config
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import PathChanged
+from jsp.engine.states import State
 from jsp.recovery.carried import CARRIED_DATAGRAM, Carried
 from tests.sim.carried import connect_tcp
 from tests.sim.link import LinkSpec
@@ -144,6 +145,21 @@ def test_from_udp_to_tcp_and_back_with_everything_under_way() -> None:
     world.run_for(2.0)
     assert [path.reliable for path in c.paths.values()] == [path.reliable for path in s.paths.values()] == [False]
     assert [event.path_id for event in client.events(PathChanged)] == [2, 4]
+
+
+def test_path_0_stays_where_it_is_until_the_handshake_is_confirmed() -> None:
+    world = World(8)
+    client, server = pair(world, LinkSpec(delay=0.02))
+    c = client.connect()
+    world.run_until(lambda: c.lifecycle.state is State.OPEN)
+    # What says that the server has taken it does not arrive.
+    assert server.default_link is not None and c.mobility is not None and not c.confirmed
+    server.default_link.blackhole = True
+    world.run_until(lambda: c.paths[0].recovery.pto_count > 1)
+    assert c.mobility.open(c, ("203.0.113.1", 9), None, True, world.now) is None
+    server.default_link.blackhole = False
+    world.run_until(lambda: c.confirmed)
+    assert c.paths[0].remote == SERVER
 
 
 def test_the_only_path_starts_anew_when_it_is_silent_and_no_other_can_be_opened() -> None:

@@ -22,7 +22,8 @@ PLAIN_PORT = 5001
 
 
 def config(kind: str) -> jsp.Config:
-    return jsp.Config(tcp_fallback=kind, stream_window=8 << 20)
+    # This process stays in a namespace that has neither host's addresses.
+    return jsp.Config(tcp_fallback=kind, stream_window=8 << 20, migrate=False)
 
 
 def taken(lab: Lab, server: jsp.Server, kind: str) -> float:
