@@ -406,8 +406,9 @@ class LossDetector:
         self._anti_deadlock = NEVER
         for space in self.spaces:
             # A handshake space may have nothing under way and still be what the peer waits for: its data was
-            # lost, and other spaces fill the window.
-            if space.handshake or (space.in_flight and self.handshake_done):
+            # lost, and other spaces fill the window. And a peer that has done with the handshake hears of another
+            # address of ours by 1-RTT packets only (RFC 9002 section 6.2.4).
+            if space.handshake or space.in_flight:
                 space.waiting_since = now
                 if self.reliable:
                     space.probes = 1

@@ -6,12 +6,13 @@ import pytest
 
 from jsp.config import Config
 from jsp.engine.events import PathChanged
+from jsp.engine.states import State
 from jsp.errors import Code
 from jsp.wire import frames as f
 from tests.sim.hostile import frames, seal
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
-from tests.sim.world import CLIENT, World, connected
+from tests.sim.world import CLIENT, World, connected, pair
 
 ELSEWHERE = ("203.0.113.7", 40_000)
 OTHER_PORT = ("192.0.2.1", 40_001)
@@ -225,3 +226,19 @@ def test_a_silent_peer_that_is_heard_again_is_asked_at_once() -> None:
     ping(client, c)
     world.run_until(lambda: stream.recv.readable() == 5000)
     assert world.now - start < 0.2
+
+
+@pytest.mark.parametrize("after", [0.001, 0.01, 0.02, 0.03])
+def test_a_nat_that_forgets_the_client_at_the_end_of_the_handshake(after: float) -> None:
+    world = World()
+    client, server = pair(world, LinkSpec(delay=0.01))
+    c = client.connect()
+    world.run_until(lambda: c.lifecycle.state is State.OPEN)
+    stream = c.open_stream()
+    assert stream is not None and stream.send is not None
+    stream.send.write(b"request")
+    client.flush(c)
+    world.run_for(after)
+    client.rebind(OTHER_PORT)
+    world.run_for(2.0)
+    assert c.confirmed and server.accepted[0].streams.streams[0].recv.readable() == 7

@@ -313,7 +313,7 @@ def test_acks_in_a_clients_initial_space_do_not_end_backing_off() -> None:
     assert story.path.pto_count == 1
 
 
-def test_while_the_handshake_lasts_application_packets_make_no_probe() -> None:
+def test_while_the_handshake_lasts_application_packets_are_probed_with_it_only() -> None:
     story = Story(handshake=True)
     application = story.add_space(handshake=False)
     story.send(at=0.0, space=application)
@@ -321,7 +321,7 @@ def test_while_the_handshake_lasts_application_packets_make_no_probe() -> None:
     story.send(at=1.0)
     assert story.path.deadline == pytest.approx(1.999)
     story.timeout()
-    assert (story.space.probes, application.probes) == (PROBES, 0)
+    assert (story.space.probes, application.probes) == (PROBES, PROBES)
     story.path.handshake_done = True
     story.path.discard(story.space)
     assert story.update() == pytest.approx(0.0 + 0.999 + PEER_DELAY)
