@@ -161,13 +161,15 @@ class Fallback:
             self._carrier = None
             if self._refused:
                 self._conn.on_refused()
-        elif core.lifecycle.state is State.HANDSHAKE and core.paths[0].local == carrier.address:
-            # Over UDP, then.
-            core.paths[0].place(self._remote, None)
-            self._conn.changed()
-        elif core.lifecycle.state is State.OPEN:
-            if any(path.local == carrier.address and path.was_validated for path in core.paths.values()):
-                self._open_tcp()
+        elif core.is_closed() or core.asleep is not None:
+            return
+        elif not core.confirmed:
+            # Over UDP, then: until the handshake is over there is no other path.
+            if core.paths[0].local == carrier.address:
+                core.paths[0].place(self._remote, None)
+                self._conn.changed()
+        elif any(path.local == carrier.address and path.validated for path in core.paths.values()):
+            self._open_tcp()
 
     # --- from one to the other -----------------------------------------------------------------------------
 
