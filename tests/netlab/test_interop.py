@@ -14,8 +14,7 @@ import pytest
 import jsp
 import jsp.rpc
 from jsp.recovery.ecn import CAPABLE
-from tests.netlab.emulator import Direction
-from tests.netlab.lab import HOSTS, HOSTS6, Lab
+from tests.netlab.lab import HOSTS, HOSTS6
 from tests.netlab.support import IDENTITY, KB, MB, PORT, Files, connect, events, fetch, interop_link, serving
 
 pytestmark = [pytest.mark.root]
@@ -246,21 +245,6 @@ def test_rebinding(what: str) -> None:
         assert len(set(seen)) == len(seen) >= 2
         assert path.state == "validated" and path.remote == seen[-1]
         assert len(Files.connections) == 1
-
-
-@links(seconds=15)
-@pytest.mark.parametrize("what", ["nat_port", "nat_host"])
-def test_a_large_file_survives_twenty_rebindings(what: str) -> None:
-    both = Direction(delay=10, rate=100e6, queue_bytes=500_000)
-    with Lab(both, both) as lab, serving(lab) as server, connect(lab, server) as conn:
-        job = gevent.spawn(fetch, conn, 100 * MB)
-        count = 0
-        while not job.ready():
-            count += 1
-            lab.set(**{what: count})
-            job.join(0.4)
-        job.get()
-        assert count >= 20 and len(Files.connections) == 1
 
 
 @links(seconds=3)
