@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from jsp.net import clock
@@ -21,6 +22,9 @@ from jsp.transfer.partial import BusyError
 from jsp.transfer.report import Problem
 from jsp.transfer.target import FILE_MODE, OWNER_MODE, Incoming, TargetDirectory, check_disk
 from jsp.transfer.tree import OPEN_FILE, Tree
+
+# Transfers of the same tree take the name of an unfinished link from each other at most so often.
+_LINK_TRIES = 10
 
 
 @dataclass(slots=True)
@@ -227,21 +231,23 @@ def _make_directory(name: bytes, directory: int) -> bool:
 
 def _make_link(entry: Link, directory: int) -> None:
     temporary = temporary_name(entry.name)
-    try:
-        os.symlink(entry.target, temporary, dir_fd=directory)
-    except FileExistsError:
-        os.unlink(temporary, dir_fd=directory)
-        os.symlink(entry.target, temporary, dir_fd=directory)
-    try:
-        _set_link_time(temporary, directory, entry.mtime)
-        os.rename(temporary, entry.name, src_dir_fd=directory, dst_dir_fd=directory)
-    except FileNotFoundError:
-        # Another transfer of the same tree has taken it: what is in place now is the same link.
-        if os.readlink(entry.name, dir_fd=directory) != entry.target:
+    for tries_left in reversed(range(_LINK_TRIES)):
+        # One of a transfer that was broken off, or of another one of the same tree.
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=directory)
+        try:
+            os.symlink(entry.target, temporary, dir_fd=directory)
+            _set_link_time(temporary, directory, entry.mtime)
+            os.rename(temporary, entry.name, src_dir_fd=directory, dst_dir_fd=directory)
+            return
+        except (FileExistsError, FileNotFoundError):
+            # Somebody else makes the same one: whoever is first, it is in place in the end.
+            if not tries_left:
+                raise
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
             raise
-    except OSError:
-        os.unlink(temporary, dir_fd=directory)
-        raise
 
 
 def _set_link_time(name: bytes, directory: int, mtime: int) -> None:
