@@ -135,7 +135,7 @@ def test_a_tree_arrives_intact_over_a_network_that_loses_datagrams(
         totals = json.loads(capsys.readouterr().out)
         print(f"{way}: {totals}, {proxy.dropped} datagrams dropped, {proxy.forwarded} forwarded")
     assert totals["bytes_sent"] == totals["bytes_total"]
-    assert proxy.dropped > 50
+    assert proxy.dropped > 3
     assert_same(src, dst)
 
 
