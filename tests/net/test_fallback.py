@@ -129,7 +129,7 @@ def test_a_connection_stays_with_its_worker(attempt: int) -> None:
 
 def test_where_udp_passes_tcp_is_not_needed() -> None:
     with gated("tcp", closed=False) as (server, gate):
-        for _ in range(5):
+        for _ in range(2):
             with connect(gate, "tcp") as conn:
                 ask(conn)
                 # Where both are as quick as here TCP may have won; that is over soon.
