@@ -8,7 +8,6 @@ away one by one. Functions over a connection: once it is confirmed nothing of th
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from jsp.crypto.client_handshake import ClientHandshake
@@ -31,7 +30,7 @@ from jsp.recovery.acks import MIN_DELAY_S
 from jsp.recovery.loss import PacketSpace
 from jsp.wire.frames import HANDSHAKE, INITIAL
 from jsp.wire.messages import TransportParams
-from jsp.wire.params import encode_params, parse_params
+from jsp.wire.params import encode_params, pack_address, parse_params
 from jsp.wire.repair_frames import MASK_BITS
 
 if TYPE_CHECKING:
@@ -87,13 +86,9 @@ def _our_params(conn: ConnectionCore, reset_token: bytes) -> TransportParams:
         compression=c.compression.offer if c.compression is not None else b"",
         min_ack_delay_us=round(MIN_DELAY_S * 1_000_000),
         max_paths=c.max_paths,
-        preferred_address=_packed(c.preferred_address) if conn.server and c.preferred_address else b"",
+        preferred_address=pack_address(*c.preferred_address) if conn.server and c.preferred_address else b"",
         repair_window=MASK_BITS if c.repair else 0,
     )
-
-
-def _packed(address: tuple[str, int]) -> bytes:
-    return ip_address(address[0]).packed + address[1].to_bytes(2, "big")
 
 
 def pump(conn: ConnectionCore, now: float) -> None:

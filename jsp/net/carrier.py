@@ -19,7 +19,8 @@ from jsp.engine.traffic import Received, Transmit
 from jsp.errors import BadPacket
 from jsp.net.framing import Deframer, frame
 from jsp.net.tls import Tls
-from jsp.net.udp import AF_INET, AF_INET6, new_socket
+from jsp.net.udp import family_of, new_socket
+from jsp.net.waiting import end_watcher
 from jsp.wire.buffer import PacketBuffer
 
 if TYPE_CHECKING:
@@ -186,18 +187,15 @@ class Carrier:
         return False
 
     def _stop_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.stop()
-            writer.close()
+        end_watcher(self._writer)
+        self._writer = None
 
     def close(self) -> None:
         """Let go of it. Harmless when that was done."""
         if self._socket.fileno() < 0:
             return
         self.gone = True
-        self._reader.stop()
-        self._reader.close()
+        end_watcher(self._reader)
         self._stop_writer()
         self._socket.close()
         self.cores = set()
@@ -212,7 +210,7 @@ class Carrier:
 
 def connecting_socket(remote: Address) -> Any:
     """A socket that is being connected to `remote`. OSError when there is no way."""
-    socket = new_socket(AF_INET6 if ":" in remote[0] else AF_INET, stdlib_socket.SOCK_STREAM)
+    socket = new_socket(family_of(remote[0]), stdlib_socket.SOCK_STREAM)
     try:
         socket.setblocking(False)
         failed = socket.connect_ex(remote)

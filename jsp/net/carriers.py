@@ -18,7 +18,8 @@ from jsp.engine.traffic import Endpoint as Address
 from jsp.errors import BadPacket
 from jsp.net.carrier import Carrier
 from jsp.net.tls import Tls, server_context
-from jsp.net.udp import AF_INET6, new_socket
+from jsp.net.udp import AF_INET6, family_of, new_socket
+from jsp.net.waiting import end_watcher
 
 if TYPE_CHECKING:
     from jsp.net.endpoint import Endpoint
@@ -108,10 +109,7 @@ class Carriers:
         """Close `carrier`, which nobody needs."""
         self._carriers.pop(carrier.address, None)
         self._strangers.pop(carrier, None)
-        timer = self._timers.pop(carrier, None)
-        if timer is not None:
-            timer.stop()
-            timer.close()
+        end_watcher(self._timers.pop(carrier, None))
         carrier.close()
 
     def keep(self, used: set[Address | None]) -> None:
@@ -209,12 +207,9 @@ class Carriers:
         if self.fallback is not None:
             self.fallback.close()
         self.keep(set())
-        if self._pause is not None:
-            self._pause.stop()
-            self._pause.close()
+        end_watcher(self._pause)
         if self._reader is not None:
-            self._reader.stop()
-            self._reader.close()
+            end_watcher(self._reader)
             self._socket.close()
 
     def leave_to_parent(self) -> None:
@@ -233,13 +228,13 @@ class Carriers:
 
 def listening_socket(host: str, port: int) -> Any:
     """A socket that takes TCP connections. OSError says why when there can be none."""
-    socket = new_socket(AF_INET6 if ":" in host else stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM)
+    socket = new_socket(family_of(host), stdlib_socket.SOCK_STREAM)
     try:
         socket.setblocking(False)
         if os.name == "posix":
             # What is left of connections from before must not keep a server from starting.
             socket.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
-        if ":" in host:
+        if family_of(host) == AF_INET6:
             socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 0)
         socket.bind((host, port))
         socket.listen(_BACKLOG)

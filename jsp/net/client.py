@@ -26,7 +26,7 @@ from jsp.net.fallback import Fallback
 from jsp.net.judging import judge
 from jsp.net.roaming import follow, on_silence, prefer
 from jsp.net.trust import Trust
-from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port
+from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port, family_of
 from jsp.net.waiting import Signal
 from jsp.wire.address import Address, parse_address
 
@@ -180,7 +180,7 @@ def _resolve_in_time(
 ) -> list[tuple[int, tuple[object, ...]]]:
     family = 0
     if bind is not None and bind[0]:
-        family = AF_INET6 if ":" in bind[0] else AF_INET
+        family = family_of(bind[0])
     places = _numeric(target.host, target.port, family)
     if places:
         return places
@@ -192,7 +192,7 @@ def _resolve_in_time(
 
 def _numeric(host: str, port: int, family: int) -> list[tuple[int, tuple[object, ...]]]:
     """Where `host` is when it is an address itself, which no other thread has to find out; empty: it is a name."""
-    kind = AF_INET6 if ":" in host else AF_INET
+    kind = family_of(host)
     if family not in (0, kind):
         return []
     try:

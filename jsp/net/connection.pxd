@@ -9,7 +9,7 @@ from jsp.engine.connection cimport ConnectionCore
 from jsp.engine.out_message cimport OutMessage
 from jsp.net.endpoint cimport Endpoint
 from jsp.net.stream cimport Stream
-from jsp.net.waiting cimport Signal
+from jsp.net.waiting cimport Signal, end_watcher
 
 cdef long long _URGENCIES
 

@@ -42,7 +42,7 @@ from jsp.net.outcome import closed_error
 from jsp.net.receipt import Receipt
 from jsp.net.report import ConnectionStats, PathInfo, explain, path_infos, plain, snapshot
 from jsp.net.stream import Stream, check_code
-from jsp.net.waiting import Signal, Woken
+from jsp.net.waiting import Signal, Woken, end_watcher
 
 if TYPE_CHECKING:
     from jsp.net.endpoint import Endpoint
@@ -62,9 +62,7 @@ class Connection:
         "_asked", "_closing", "_coding", "_core", "_endpoint", "_forgotten", "_hub", "_incoming", "_may_code",
         "_message_arrived", "_moved", "_pings", "_refusal", "_room", "_stream_arrived", "_streams", "_thread",
         "armed_for", "on_closed", "on_connected", "on_messages", "on_presented", "on_silent", "on_stream",
-        "on_untaken", "owns_endpoint", "pinned", "remotes", "timer", "tries",
-        "wanted_way",
-        "__weakref__",
+        "on_untaken", "owns_endpoint", "pinned", "remotes", "timer", "tries", "wanted_way", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, core: ConnectionCore, endpoint: Endpoint) -> None:
@@ -472,10 +470,8 @@ class Connection:
 
     def disarm(self) -> None:
         """Drop the loop's timer for this connection."""
-        timer, self.timer = self.timer, None
-        if timer is not None:
-            timer.stop()
-            timer.close()
+        end_watcher(self.timer)
+        self.timer = None
 
     def on_forgotten(self) -> None:
         """The engine has nothing more to do for this connection."""

@@ -6,7 +6,7 @@ from jsp.engine.endpoint cimport EndpointCore
 from jsp.engine.traffic cimport Received, Transmit
 from jsp.net.connection cimport Connection
 from jsp.net.udp cimport UdpSocket
-from jsp.net.waiting cimport Signal
+from jsp.net.waiting cimport Signal, end_watcher
 from jsp.wire.buffer cimport PacketBuffer
 
 cdef long long _BATCHES

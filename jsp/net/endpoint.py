@@ -31,7 +31,7 @@ from jsp.errors import Code
 from jsp.net.connection import Connection
 from jsp.net.resting import Resting
 from jsp.net.udp import UdpSocket
-from jsp.net.waiting import Signal, Woken
+from jsp.net.waiting import Signal, Woken, end_watcher
 from jsp.recovery.destinations import Destinations
 from jsp.wire.buffer import PacketBuffer
 
@@ -144,8 +144,7 @@ class Endpoint:
             self.carriers.keep(used)
         for address in [address for address in self._others if address not in used]:
             socket, reader = self._others.pop(address)
-            reader.stop()
-            reader.close()
+            end_watcher(reader)
             socket.close()
 
     def _socket_of(self, transmit: Transmit) -> UdpSocket:
@@ -446,10 +445,8 @@ class Endpoint:
         self._flush()
 
     def _stop_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.stop()
-            writer.close()
+        end_watcher(self._writer)
+        self._writer = None
 
     def close(self) -> None:
         """Close the socket; connections that are still open are over without a word to their peers."""

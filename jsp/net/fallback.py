@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from jsp.engine.states import State
 from jsp.engine.traffic import Endpoint as Address
 from jsp.engine.traffic import Transmit
-from jsp.net import clock, roaming
+from jsp.net import clock, moving, roaming
 from jsp.net.carrier import Carrier, connecting_socket
 from jsp.net.carriers import Carriers
 from jsp.net.tls import Tls, client_context
+from jsp.net.waiting import end_watcher
 
 if TYPE_CHECKING:
     from jsp.net.connection import Connection
@@ -192,7 +193,7 @@ class Fallback:
             if self._tcp_next:
                 self._open_tcp()
             else:
-                self._open(self._remote, None)
+                moving.begin(self._conn, self._remote, None, True)
 
     def _ask(self) -> None:
         """Over UDP: who only receives would not notice that nothing comes any more, so ask, some times in a pause."""
@@ -222,15 +223,7 @@ class Fallback:
     def _open_tcp(self) -> None:
         carrier = self._connect()
         if carrier is not None:
-            self._open(carrier.remote, carrier.address)
-
-    def _open(self, remote: Address, local: Address | None) -> None:
-        """Open a path that replaces the others when the peer answers there."""
-        core = self._conn.core
-        if core.mobility is not None:
-            core.mobility.open(core, remote, local, True, clock.now())
-        self._endpoint.keep_sockets({path.local for path in core.paths.values()})
-        self._conn.changed()
+            moving.begin(self._conn, carrier.remote, carrier.address, True)
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -240,10 +233,8 @@ class Fallback:
         self._timer.start(action, update=True)
 
     def _stop_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.stop()
-            timer.close()
+        end_watcher(self._timer)
+        self._timer = None
 
     def close(self) -> None:
         """The endpoint is over."""

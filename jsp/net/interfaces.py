@@ -22,7 +22,8 @@ from gevent import get_hub
 from gevent.hub import Hub
 
 from jsp.engine.traffic import Endpoint
-from jsp.net.udp import AF_INET, AF_INET6, new_socket, outward_host
+from jsp.net.udp import AF_INET, AF_INET6, family_of, new_socket, outward_host
+from jsp.net.waiting import end_watcher
 
 log = logging.getLogger("jsp")
 
@@ -234,10 +235,8 @@ class _Bell:
         self._timer.start(action, update=True)
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+        end_watcher(self._timer)
+        self._timer = None
 
     def _on_message(self) -> None:
         for _ in range(_MESSAGES_AT_ONCE):
@@ -299,4 +298,4 @@ def _subscribed() -> Any:
 
 
 def _source(remote: Endpoint) -> str:
-    return outward_host(AF_INET6 if ":" in remote[0] else AF_INET, remote)
+    return outward_host(family_of(remote[0]), remote)

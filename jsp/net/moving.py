@@ -10,7 +10,7 @@ from jsp.engine.traffic import Endpoint as Address
 from jsp.errors import Code, LocalError, PathFailed
 from jsp.net.interfaces import index_for
 from jsp.net.report import PathInfo, path_info
-from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port, outward_host
+from jsp.net.udp import AF_INET6, UdpSocket, check_port, family_of, outward_host
 
 if TYPE_CHECKING:
     from jsp.net.connection import Connection
@@ -124,20 +124,25 @@ def _wait_for_ids(conn: Connection, replaces: bool, deadline: float) -> None:
 
 def start(conn: Connection, local: LocalAddress | None, remote: tuple[Any, ...] | None, replaces: bool) -> Path:
     """Begin to open a path; what comes of it is told later."""
-    core = conn.core
     if local is None:
         remote = remote or _remote_for(conn, None)
-        local = outward_host(AF_INET6 if ":" in remote[0] else AF_INET, remote)
+        local = outward_host(family_of(remote[0]), remote)
     host, port = (local, 0) if isinstance(local, str) else (local[0], check_port(local[1]))
     remote = remote or _remote_for(conn, host)
-    address = _bind(conn, host, port, remote)
+    path = begin(conn, remote, _bind(conn, host, port, remote), replaces)
+    if path is None:
+        raise PathFailed("no path can be opened now")
+    return path
+
+
+def begin(conn: Connection, remote: Address, local: Address | None, replaces: bool) -> Path | None:
+    """Open a path between these addresses, of which ours is served; None when there may be none now."""
+    core = conn.core
     mobility = core.mobility
-    path = mobility.open(core, remote, address, replaces, clock.now()) if mobility is not None else None
+    path = mobility.open(core, remote, local, replaces, clock.now()) if mobility is not None else None
     if conn.owns_endpoint:
         # Of a path that begins anew, or of none at all.
         conn._endpoint.keep_sockets({each.local for each in core.paths.values()})
-    if path is None:
-        raise PathFailed("no path can be opened now")
     conn.changed()
     return path
 
@@ -145,11 +150,11 @@ def start(conn: Connection, local: LocalAddress | None, remote: tuple[Any, ...] 
 def _remote_for(conn: Connection, host: str | None) -> Address:
     """Where the peer is for packets from `host`: where it is now, or else its first address of that family."""
     for remote in udp_remotes(conn):
-        if host is None or (":" in remote[0]) == (":" in host):
+        if host is None or family_of(remote[0]) == family_of(host):
             return remote
     if host is None:
         raise PathFailed("the peer is reached over TCP, and only it knows where over UDP")
-    kind = "IPv6" if ":" in host else "IPv4"
+    kind = "IPv6" if family_of(host) == AF_INET6 else "IPv4"
     raise PathFailed(f"no {kind} address of the peer is known, to be reached from {host}")
 
 
@@ -167,7 +172,7 @@ def _bind(conn: Connection, host: str, port: int, remote: Address) -> Address:
         if not endpoint.socket.is_anywhere():
             raise PathFailed("the server listens on one address only")
         return (host, *endpoint.socket.address[1:])
-    socket = UdpSocket((host, port), AF_INET6 if ":" in host else AF_INET)
+    socket = UdpSocket((host, port), family_of(host))
     socket.leave_by(index_for(host, remote))
     endpoint.add_socket(socket)
     return socket.address

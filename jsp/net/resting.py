@@ -15,6 +15,7 @@ from typing import Any
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.hibernation import hibernate
 from jsp.net import clock
+from jsp.net.waiting import end_watcher
 
 # Seconds of silence before a connection goes without ciphers, and before it sleeps.
 _SILENCE_S = 5.0
@@ -68,10 +69,8 @@ class Resting:
         self._timer.start(self._sweep, update=True)
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+        end_watcher(self._timer)
+        self._timer = None
 
     def _sweep(self) -> None:
         self._disarm()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import gevent
@@ -19,7 +18,8 @@ from jsp.engine.states import State
 from jsp.engine.traffic import Endpoint as Address
 from jsp.net import moving
 from jsp.net.interfaces import Watch, addresses
-from jsp.net.udp import AF_INET, AF_INET6, outward_host
+from jsp.net.udp import AF_INET, family_of, outward_host
+from jsp.wire.params import unpack_address
 
 if TYPE_CHECKING:
     from jsp.net.connection import Connection
@@ -82,9 +82,8 @@ def prefer(conn: Connection) -> None:
     mobility = conn.core.mobility
     packed = mobility.preferred if mobility is not None else b""
     if packed:
-        host = str(ip_address(packed[:-2]))
-        port = int.from_bytes(packed[-2:], "big")
-        remote = (host, port) if len(packed) == 6 else (host, port, 0, 0)
+        host, port = unpack_address(packed)
+        remote = (host, port) if family_of(host) == AF_INET else (host, port, 0, 0)
         conn.remotes = (*conn.remotes, remote)
         gevent.spawn(_try, conn, remote)
 
@@ -112,7 +111,7 @@ def _ways(conn: Connection) -> list[tuple[str, Address]]:
     known = [path.remote for path in paths if not path.reliable and (path.was_validated or not path.id)]
     found: list[tuple[str, Address]] = []
     for remote in dict.fromkeys((*known, *conn.remotes)):
-        host = outward_host(AF_INET6 if ":" in remote[0] else AF_INET, remote)
+        host = outward_host(family_of(remote[0]), remote)
         # Without a route the answer is no address, or our loopback one, from which only ourselves are reached.
         if _plain(host) not in ("0.0.0.0", "::") and (not _is_loopback(host) or _is_loopback(remote[0])):
             found.append((host, remote))

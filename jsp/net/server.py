@@ -31,7 +31,7 @@ from jsp.net.spawning import Spawner
 from jsp.net.steering import bind_all
 from jsp.net.stream import Stream
 from jsp.net.trust import Trust
-from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port, reachable_host
+from jsp.net.udp import AF_INET, AF_INET6, UdpSocket, check_port, family_of, reachable_host
 from jsp.net.waiting import Signal
 from jsp.net.workers import Berth, Crew, check_loop, check_workers, share_of
 from jsp.wire.address import Address
@@ -161,7 +161,7 @@ class Server:
         # Before any process is forked: a fresh one would be another one in each.
         identity = self.identity
         host, port = self._listener
-        family = AF_INET6 if ":" in host else AF_INET
+        family = family_of(host)
         if self._processes > 1:
             check_loop()
             sockets = bind_all((host, port), family, self._processes, self._bound)
@@ -204,7 +204,7 @@ class Server:
         self.address = socket.address
         preferred = self.config.preferred_address
         if preferred is not None and preferred != socket.address[:2]:
-            endpoint.add_socket(UdpSocket(preferred, AF_INET6 if ":" in preferred[0] else AF_INET))
+            endpoint.add_socket(UdpSocket(preferred, family_of(preferred[0])))
         if self._tcp is not None:
             endpoint.carriers = Carriers(endpoint)
             endpoint.carriers.listen(self._tcp, self.config.tcp_fallback == "tls")

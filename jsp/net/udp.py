@@ -61,6 +61,11 @@ _ERRORS_MAX = 64
 _HINTS_MAX = 16
 
 
+def family_of(host: str) -> int:
+    """Of an IPv4 or IPv6 address."""
+    return AF_INET6 if ":" in host else AF_INET
+
+
 def new_socket(family: int, kind: int, fd: int | None = None) -> Any:
     """A plain socket, of a descriptor when that is given, whether or not the program is monkey-patched."""
     return get_original("socket", "socket")(family, kind, 0, fd)

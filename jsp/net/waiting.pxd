@@ -1,6 +1,9 @@
 # C types of waiting.py.
 
 
+cpdef end_watcher(watcher)
+
+
 cdef class Signal:
     cdef list _waiters
     cdef public long long taken

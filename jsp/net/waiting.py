@@ -11,6 +11,13 @@ from gevent.hub import Waiter
 _TIMED_OUT = object()
 
 
+def end_watcher(watcher: Any) -> None:
+    """Stop and close a watcher of the loop, if there is one."""
+    if watcher is not None:
+        watcher.stop()
+        watcher.close()
+
+
 class Woken(Protocol):
     """A `Waiter`, or what takes its place."""
 
@@ -43,9 +50,7 @@ class Signal:
         try:
             return waiter.get() is not _TIMED_OUT
         finally:
-            if timer is not None:
-                timer.stop()
-                timer.close()
+            end_watcher(timer)
             if self._waiters is not None and waiter in self._waiters:
                 self._waiters.remove(waiter)
 

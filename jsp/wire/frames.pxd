@@ -32,13 +32,13 @@ cpdef long long push_ack(
     Writer w, long long path_id, double delay, list starts, list stops, long long low=*
 ) except? -1
 cpdef push_marks(Writer w, long long ack_at, long long ect0, long long ect1, long long ce)
-@cython.locals(size=cython.longlong, stop=cython.longlong)
-cpdef tuple parse_ack_frequency(Reader r)
+@cython.locals(stop=cython.longlong, found=list)
+cpdef list pull_numbers(Reader r, long long count)
 @cython.locals(size=cython.longlong, value=cython.longlong)
+cpdef bint push_numbers(Writer w, long long kind, tuple values) except? -1
+cpdef tuple parse_ack_frequency(Reader r)
 cpdef bint push_ack_frequency(
     Writer w, long long path_id, long long sequence, long long packets, long long delay, long long reordering
-
-
 ) except? -1
 @cython.locals(units=cython.longlong)
 cpdef bint push_ack_short(Writer w, long long largest, double delay) except? -1

@@ -191,28 +191,44 @@ def push_marks(w: Writer, ack_at: int, ect0: int, ect1: int, ce: int) -> None:
     w.push_varint(ce)
 
 
+# From 0x40, where the body is some numbers
+def pull_numbers(r: Reader, count: int) -> list[int]:
+    """A length, and exactly `count` numbers in it."""
+    stop = r.pull_varint()
+    stop += r.pos
+    found = []
+    for _ in range(count):
+        found.append(r.pull_varint())
+    if r.pos != stop:
+        raise BadPacket("a frame of the wrong length")
+    return found
+
+
+def push_numbers(w: Writer, kind: int, values: tuple[int, ...]) -> bool:
+    """A frame of type `kind`; at most seven numbers, so that its length is a byte. False when it does not fit."""
+    size = 0
+    for value in values:
+        size += varint_size(value)
+    if w.room() < varint_size(kind) + 1 + size:
+        return False
+    w.push_varint(kind)
+    w.push_u8(size)
+    for value in values:
+        w.push_varint(value)
+    return True
+
+
 # ACK_FREQUENCY: length, path id, sequence number, packets, maximum delay in microseconds, reordering
 def parse_ack_frequency(r: Reader) -> tuple[int, int, int, int, int]:
-    size = r.pull_varint()
-    stop = r.pos + size
-    found = r.pull_varint(), r.pull_varint(), r.pull_varint(), r.pull_varint(), r.pull_varint()
-    if r.pos != stop or not found[2]:
+    path_id, sequence, packets, delay, reordering = pull_numbers(r, 5)
+    if not packets:
         raise BadPacket("bad ACK_FREQUENCY")
-    return found
+    return path_id, sequence, packets, delay, reordering
 
 
 def push_ack_frequency(w: Writer, path_id: int, sequence: int, packets: int, delay: int, reordering: int) -> bool:
     """`delay` in microseconds. False when it does not fit."""
-    size = 0
-    for value in (path_id, sequence, packets, delay, reordering):
-        size += varint_size(value)
-    if w.room() < 3 + size:
-        return False
-    w.push_varint(ACK_FREQUENCY)
-    w.push_varint(size)
-    for value in (path_id, sequence, packets, delay, reordering):
-        w.push_varint(value)
-    return True
+    return push_numbers(w, ACK_FREQUENCY, (path_id, sequence, packets, delay, reordering))
 
 
 # ACK_SHORT: the low 8 bits of largest, delay

@@ -8,6 +8,7 @@ are an error, above they are passed over.
 from __future__ import annotations
 
 from dataclasses import fields
+from ipaddress import ip_address
 
 import jsp.wire.memory as memory
 import jsp.wire.tlv as tlv
@@ -38,6 +39,18 @@ _LAYOUT = {
     "preferred_address": (0x8005, 0),
     "repair_window": (0x8010, 1),
 }
+
+
+def pack_address(host: str, port: int) -> bytes:
+    """What `preferred_address` says: an IP address and a port, in network order."""
+    return ip_address(host).packed + port.to_bytes(2, "big")
+
+
+def unpack_address(packed: bytes) -> tuple[str, int]:
+    """The host and the port of such a value."""
+    return str(ip_address(packed[:-2])), int.from_bytes(packed[-2:], "big")
+
+
 _DEFAULTS = {f.name: f.default for f in fields(TransportParams)}
 _KNOWN = {kind: (name, size) for name, (kind, size) in _LAYOUT.items()}
 
