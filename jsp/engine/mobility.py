@@ -231,8 +231,7 @@ class Mobility:
 
     def abandon(self, conn: ConnectionCore, path: Path, code: int, now: float) -> bool:
         """Leave `path`, if there is another one (what it returns); what was under way on it is sent again elsewhere."""
-        others = [p for p in conn.paths.values() if p is not path and not p.closing]
-        if path.closing or not others:
+        if path.closing or _count(conn) == 1:
             return path.closing
         if path.opened and path.space.acks.largest < 0:
             self._shelve(conn, path)
@@ -248,8 +247,7 @@ class Mobility:
 
     def on_failed(self, conn: ConnectionCore, path: Path, now: float) -> bool:
         """Nobody answers at `path`'s address; whether the connection goes on."""
-        others = [p for p in conn.paths.values() if p is not path and not p.closing]
-        if not others:
+        if _count(conn) == 1:
             # Where we looked for a silent peer, and one that was opened after path 0, may come back: what silence means
             # then, the idle timeout decides.
             return path.opened or (path.id > 0 and not path.was_validated)
@@ -375,9 +373,14 @@ def _count(conn: ConnectionCore) -> int:
     return sum(not path.closing for path in conn.paths.values())
 
 
+def usable(conn: ConnectionCore) -> list[Path]:
+    """The paths that packets can go by: not abandoned, and the peer has told an id for them."""
+    return [path for path in conn.paths.values() if not path.closing and path.remote_cids.current]
+
+
 def candidates(conn: ConnectionCore) -> list[Path]:
     """The paths that data may go by now, those that are best of their kind: validated, wanted, and answering."""
-    live = [path for path in conn.paths.values() if not path.closing and path.remote_cids.current]
+    live = usable(conn)
     found = [path for path in live if path.validated] or live
     found = [path for path in found if not (path.backup or path.peer_backup)] or found
     answering = [path for path in found if not path.recovery.pto_count]

@@ -14,6 +14,7 @@ import jsp.wire.packet as packet
 from jsp.crypto.protection import LongKeys
 from jsp.engine import ending, establish, redundancy
 from jsp.engine.keying import HandshakeLevel
+from jsp.engine.mobility import usable
 from jsp.engine.path import Challenge, Path
 from jsp.engine.path_choice import choose
 from jsp.engine.timers import NEVER, PACING
@@ -72,8 +73,8 @@ def poll_transmit(conn: ConnectionCore, now: float) -> Transmit | None:
 def _over_paths(conn: ConnectionCore, now: float) -> Transmit | None:
     """With several paths: validation and acknowledgements go by each, data by those that are chosen."""
     conn.timers.deadlines[PACING] = NEVER
-    usable = [path for path in conn.paths.values() if not path.closing and path.remote_cids.current]
-    for path in usable:
+    paths = usable(conn)
+    for path in paths:
         if path.challenges or path.responses:
             probe = _path_probe(conn, path, now)
             if probe is not None:
@@ -82,7 +83,7 @@ def _over_paths(conn: ConnectionCore, now: float) -> Transmit | None:
     if copy is not None:
         return copy
     chosen = choose(conn)
-    for path in usable:
+    for path in paths:
         if path not in chosen:
             transmit = _train(conn, path, now, False)
             if transmit is not None:
@@ -209,7 +210,7 @@ def _train(conn: ConnectionCore, path: Path, now: float, chosen: bool) -> Transm
     if path.search is not None and path.search.due and path.validated:
         return _mtu_probe(conn, path, now)
     path.leave_black_hole()
-    datagram = redundancy.datagram_size(conn, path)
+    datagram = path.datagram_size() if conn.alone else redundancy.datagram_size(conn, path)
     wants = chosen and (conn.has_frames() or bool(conn.scheduler))
     ack_due = space.acks.deadline <= now
     if not wants:

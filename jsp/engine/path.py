@@ -255,7 +255,6 @@ class Path:
         if reliable != self.reliable:
             self.reliable = self.recovery.reliable = reliable
             self._restart_recovery()
-            self.fit()
 
     def fit(self) -> None:
         """Begin with datagrams that surely pass."""
@@ -342,11 +341,8 @@ class Path:
         recovery.rtt.reset()
         recovery.ecn.restart()
         recovery.resume = None
-        if self.mtu_limit and not self.reliable:
-            self.search = None
-            self.mtu = _BASE
+        self.fit()
         recovery.controller = Carried(self.mtu) if self.reliable else make_controller(self._congestion, self.mtu)
-        recovery.on_datagram_size(self.mtu)
 
     def on_arriving(self, start: int, end: int, local: Endpoint | None) -> None:
         """Packets in `start` to `end` of their buffer are being taken."""
@@ -410,6 +406,5 @@ class Path:
         if self.fallback is None:
             return False
         self.place(self.fallback, self._fallback_local)
-        self.validated = True
-        self.fallback = None
+        self._on_validated()
         return True

@@ -38,7 +38,7 @@ def keep(conn: ConnectionCore, path: Path) -> None:
 def datagram_size(conn: ConnectionCore, path: Path) -> int:
     """Bytes of the datagrams to send by `path` now: where all go by every path, no more than any of them takes."""
     size = path.datagram_size()
-    if not conn.alone and conn.config.path_scheduler == "redundant":
+    if conn.config.path_scheduler == "redundant":
         for other in candidates(conn):
             size = min(size, other.mtu)
     return size
