@@ -31,8 +31,8 @@ def client_context() -> ssl.SSLContext:
     return _of_today(context)
 
 
-def server_context() -> ssl.SSLContext:
-    """How a server does, with a key of its own."""
+def make_certificate(days: int = _VALID_DAYS) -> tuple[bytes, bytes]:
+    """A fresh key and a certificate that it signs itself, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -43,15 +43,20 @@ def server_context() -> ssl.SSLContext:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=_VALID_DAYS))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .sign(key, SHA256())
     )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private, certificate.public_bytes(Encoding.PEM)
+
+
+def server_context() -> ssl.SSLContext:
+    """How a server does, with a key of its own."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         # The only way that the ssl module takes them; readable by us alone, and gone at once.
         path = Path(folder, "pem")
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+        path.write_bytes(b"".join(make_certificate()))
         context.load_cert_chain(path)
     # Nobody resumes.
     context.num_tickets = 0
