@@ -50,6 +50,17 @@ def echo_connection(**config: Any) -> Iterator[jsp.Connection]:
         yield conn
 
 
+def ask(conn: jsp.Connection, size: int = 100_000) -> None:
+    """A stream there and back."""
+    stream = conn.open_stream()
+    gevent.spawn(lambda: (stream.sendall(b"x" * size), stream.shutdown(jsp.SHUT_WR)))
+    got = 0
+    while chunk := stream.recv(65_536):
+        got += len(chunk)
+    assert got == size
+    stream.close()
+
+
 def leftovers() -> tuple[int, int]:
     """Running greenlets, and open sockets, of this process."""
     gc.collect()

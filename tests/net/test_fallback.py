@@ -15,7 +15,7 @@ from gevent import socket as gevent_socket
 
 import jsp
 from jsp.net.carriers import listening_socket
-from tests.net.support import IDENTITY, OTHER, leftovers, serving, until
+from tests.net.support import IDENTITY, OTHER, ask, leftovers, serving, until
 from tests.net.wire_proxy import WireProxy
 from tests.net.workers_support import crew, who
 
@@ -40,17 +40,6 @@ def gated(kind: str, closed: bool = True, **options: object) -> Iterator[tuple[j
 
 def connect(gate: WireProxy, kind: str | None, **config: object) -> jsp.Connection:
     return jsp.connect(gate.url, config=jsp.Config(tcp_fallback=kind, **config))  # type: ignore[arg-type]
-
-
-def ask(conn: jsp.Connection, size: int = 100_000) -> None:
-    """A stream there and back."""
-    stream = conn.open_stream()
-    gevent.spawn(lambda: (stream.sendall(b"x" * size), stream.shutdown(jsp.SHUT_WR)))
-    got = 0
-    while chunk := stream.recv(65_536):
-        got += len(chunk)
-    assert got == size
-    stream.close()
 
 
 @KINDS

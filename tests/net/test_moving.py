@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 import jsp
-from tests.net.support import Echo, leftovers, serving, until
+from tests.net.support import Echo, ask, leftovers, serving, until
 
 
 @pytest.fixture(autouse=True)
@@ -21,17 +21,6 @@ def _nothing_is_left() -> Iterator[None]:
 def url(server: jsp.Server) -> str:
     """Of a server on all addresses, the one on loopback."""
     return server.url.replace(server.url.rpartition("@")[2].rpartition(":")[0], "127.0.0.1")
-
-
-def ask(conn: jsp.Connection, size: int = 100_000) -> None:
-    """A stream there and back."""
-    stream = conn.open_stream()
-    gevent.spawn(lambda: (stream.sendall(b"x" * size), stream.shutdown(jsp.SHUT_WR)))
-    got = 0
-    while chunk := stream.recv(65_536):
-        got += len(chunk)
-    assert got == size
-    stream.close()
 
 
 def test_migration_to_another_address() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 
 import pytest
 
-from tests.netlab.lab import why_not
+from tests.netlab import lab as labs
+from tests.netlab import mobile
 
 # What the sample may take together, by what its tests say they take.
 SAMPLE_S = 100.0
@@ -15,8 +17,17 @@ SAMPLE_S = 100.0
 
 @pytest.fixture(autouse=True)
 def _needs_a_lab(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("root") and (reason := why_not()):
+    if request.node.get_closest_marker("root") and (reason := labs.why_not()):
         pytest.skip(reason)
+
+
+@pytest.fixture
+def lab() -> Iterator[mobile.Mobile]:
+    """A client with Wi-Fi and LTE, until a test module asks for something else."""
+    if reason := mobile.why_not():
+        pytest.skip(reason)
+    with mobile.Mobile(mobile.WIFI, mobile.LTE) as made:
+        yield made
 
 
 @pytest.hookimpl(tryfirst=True)

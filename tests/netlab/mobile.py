@@ -26,6 +26,9 @@ from tests.netlab.emulator import Direction, Emulator
 FAMILIES = (4, 6)
 WAYS = {"wifi": 77, "lte": 78}
 PREFIX = {4: 24, 6: 64}
+# 40 ms and 60 ms, with queues of one bandwidth-delay product.
+WIFI = Direction(delay=20, rate=10e6, queue_bytes=50_000)
+LTE = Direction(delay=30, rate=10e6, queue_bytes=75_000)
 # The preferred interface, and the other.
 _METRICS = (100, 600)
 

@@ -93,3 +93,15 @@ class Pair:
             assert time.monotonic() < limit, f"{len(got.sent)} of {self._count} pieces are there"
             time.sleep(0.02)
         return got
+
+
+def judge(got: Deliveries, most: float, *moments: float) -> None:
+    """No gap is longer than `most` seconds. (`pytest -rP` shows the figures of tests that pass.)"""
+    told = f"{got.seconds:.1f} s, {got.told(*moments)}"
+    print(told)
+    assert got.gap() < most, told
+
+
+def hosts(pair: Pair) -> list[str]:
+    """Where the server sees its clients."""
+    return [remote[0].removeprefix("::ffff:") for remote in pair.server.ask("remote")]

@@ -7,41 +7,15 @@ are aimed at are smaller.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.netlab.emulator import Direction
-from tests.netlab.mobile import Mobile, client_address, server_address, why_not
-from tests.netlab.talk import Deliveries, Pair
+from tests.netlab.mobile import Mobile, client_address, server_address
+from tests.netlab.talk import Pair, hosts, judge
 
 pytestmark = [pytest.mark.root]
 links = pytest.mark.links
-
-# 40 ms, and a queue of one bandwidth-delay product.
-WIFI = Direction(delay=20, rate=10e6, queue_bytes=50_000)
-LTE = Direction(delay=30, rate=10e6, queue_bytes=75_000)
 WAYS = pytest.mark.parametrize("way", ["down", "up"])
-
-
-@pytest.fixture
-def lab() -> Iterator[Mobile]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Mobile(WIFI, LTE) as made:
-        yield made
-
-
-def judge(got: Deliveries, most: float, *moments: float) -> None:
-    """No gap is longer than `most` seconds. (`pytest -rP` shows the figures of tests that pass.)"""
-    told = f"{got.seconds:.1f} s, {got.told(*moments)}"
-    print(told)
-    assert got.gap() < most, told
-
-
-def hosts(pair: Pair) -> list[str]:
-    """Where the server sees its clients."""
-    return [remote[0].removeprefix("::ffff:") for remote in pair.server.ask("remote")]
 
 
 @links(seconds=8)

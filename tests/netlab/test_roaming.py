@@ -6,14 +6,13 @@ The cases of `test_switch` are those of iroh's switch-uplink tests, with bounds 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import pytest
 
 from tests.netlab.emulator import Direction
-from tests.netlab.mobile import FAMILIES, Mobile, client_address, server_address, why_not
-from tests.netlab.talk import Deliveries, Pair
-from tests.netlab.test_mobility import LTE, WIFI, hosts, judge
+from tests.netlab.mobile import FAMILIES, LTE, WIFI, Mobile, client_address, server_address, why_not
+from tests.netlab.talk import Deliveries, Pair, hosts, judge
 
 pytestmark = [pytest.mark.root]
 links = pytest.mark.links
@@ -21,14 +20,6 @@ WAYS = pytest.mark.parametrize("way", ["down", "up"])
 
 HAVE = {"v4": (4,), "v6": (6,), "dual": FAMILIES}
 SERVER = [server_address(family, number) for number in (1, 2) for family in FAMILIES]
-
-
-@pytest.fixture
-def lab() -> Iterator[Mobile]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Mobile(WIFI, LTE) as made:
-        yield made
 
 
 def _switch_client(before: Collection[int], after: Collection[int], way: str) -> tuple[Deliveries, float, list[str]]:
