@@ -179,6 +179,9 @@ class LossDetector:
         """Bytes that may leave at `now`; when that is less than a `datagram`, more may at `pacing_at`."""
         controller = self.controller
         allowed = self.available()
+        if allowed < datagram and not self.in_flight and not self.held:
+            # However small the window is: no ACK would ever come to open it.
+            allowed = datagram
         self.pacing_at = NEVER
         if allowed < datagram or self.reliable:
             return allowed

@@ -82,7 +82,8 @@ class CarefulResume:
             self.phase = _VALIDATING
             self._last = following - 1
             self._window = max(self.pipe, min(sample.in_flight, self._wide), self._proven)
-        controller.window = self._window
+        # Datagrams may have grown meanwhile.
+        controller.window = max(self._window, controller.minimum_window())
         return self.phase == _VALIDATING and largest >= self._last
 
     def _consider(self, controller: Controller, sample: AckSample, smoothed_rtt: float, following: int) -> bool:

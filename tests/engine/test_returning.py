@@ -18,9 +18,9 @@ DATAGRAM = 1452
 class Visits:
     """A client that connects to one server again and again. `link` can be changed between two visits."""
 
-    def __init__(self, link: LinkSpec, congestion: str = "cubic") -> None:
+    def __init__(self, link: LinkSpec, congestion: str = "cubic", datagram: int | None = DATAGRAM) -> None:
         config = Config(
-            max_datagram_size=DATAGRAM, congestion=congestion, stream_window=16 * MIB, send_buffer=64 * MIB,
+            max_datagram_size=datagram, congestion=congestion, stream_window=16 * MIB, send_buffer=64 * MIB,
             idle_timeout=300.0, handshake_timeout=60.0,
         )  # fmt: skip
         self.world = World(1)
@@ -114,6 +114,23 @@ def test_a_longer_way_gets_no_window_on_trust() -> None:
     visits.client.flush(c)
     visits.world.run_until(lambda: c.paths[0].recovery.resume is None)
     assert c.paths[0].recovery.controller.window < 60_000
+
+
+def test_datagrams_that_outgrow_what_is_in_use_of_the_old_window_still_leave() -> None:
+    visits = Visits(LinkSpec(delay=0.001), datagram=None)
+    visits.transfer(100_000)
+    next(iter(visits.client.core.destinations._known.values())).window = 2_400_000
+    c, s = visits.connect()
+    stream = c.open_stream()
+    assert stream is not None and stream.send is not None
+    left = [200_000]
+    for _ in range(40):
+        stream.send.write(bytes(5_000))
+        visits.client.flush(c)
+        visits.world.run_for(0.0005)
+        read(visits.server, s, left)
+    visits.world.run_until(lambda: read(visits.server, s, left) == 0, 5.0)
+    assert c.paths[0].mtu == 65_507
 
 
 def test_a_lost_first_packet_is_sent_again_in_time() -> None:

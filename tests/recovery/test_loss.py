@@ -93,6 +93,14 @@ def confirmed(rtt: float = 0.1) -> Story:
     return story
 
 
+def test_one_datagram_may_leave_whatever_the_window_says() -> None:
+    story = Story()
+    story.path.controller.window = SIZE // 2
+    assert story.path.allowance(SIZE, 0.0) == SIZE
+    story.send(at=0.0)
+    assert story.path.allowance(SIZE, 0.0) < SIZE
+
+
 # --- acknowledgements ----------------------------------------------------------------------------------------------
 
 

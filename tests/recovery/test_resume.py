@@ -114,6 +114,17 @@ def test_what_is_not_used_within_a_round_trip_is_given_back() -> None:
 
 
 @pytest.mark.parametrize("make", [Cubic, NewReno])
+def test_datagrams_that_grow_meanwhile_fit_the_window(make: type[Controller]) -> None:
+    story = Story(make(DATAGRAM))
+    story.known.window = 8 * INITIAL
+    story.resume = CarefulResume(story.known)
+    story.jump()
+    story.controller.on_datagram_size(65_507)
+    assert not story.ack(5_000, in_flight=20_000, largest=5, following=80)
+    assert story.controller.window == 2 * 65_507
+
+
+@pytest.mark.parametrize("make", [Cubic, NewReno])
 @pytest.mark.parametrize("arrived", [0, 60_000])
 def test_a_loss_leaves_half_of_what_arrived(make: type[Controller], arrived: int) -> None:
     story = Story(make(DATAGRAM))
