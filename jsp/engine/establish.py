@@ -231,7 +231,7 @@ def settle(conn: ConnectionCore, path: Path, level: int, received: Received) -> 
     if not conn.server:
         if carried and not conn.counters.packets_received:
             path.place(received.remote, received.local)
-    elif level == HANDSHAKE and carried != path.reliable:
+    elif level == HANDSHAKE and (carried or path.reliable):
         path.place(received.remote, received.local)
     elif not path.validated if carried else path.reliable and path.recovery.pto_count > 0:
         path.place(received.remote, received.local)

@@ -73,7 +73,7 @@ class Fallback:
         self._carrier: Carrier | None = None
         self._begun = clock.now()
         self._udp_has = 0.0
-        self._released = self._refused = False
+        self._released = self._refused = self._renewed = False
         source = self._endpoint.socket.source_for(remote)[0]
         known = self._endpoint.core.destinations.find((source, remote[0]), self._begun)
         if known is None:
@@ -165,12 +165,23 @@ class Fallback:
         elif core.is_closed() or core.asleep is not None:
             return
         elif not core.confirmed:
-            # Over UDP, then: until the handshake is over there is no other path.
             if core.paths[0].local == carrier.address:
-                core.paths[0].place(self._remote, None)
-                self._conn.changed()
+                self._go_on_without(carrier)
         elif any(path.local == carrier.address and path.validated for path in core.paths.values()):
             self._open_tcp()
+
+    def _go_on_without(self, carrier: Carrier) -> None:
+        """Until the handshake is over there is no other path: it goes on by TCP again, once, and then over UDP."""
+        fresh = self._connect() if carrier.up and not self._renewed else None
+        self._renewed = True
+        path = self._conn._core.paths[0]
+        if fresh is not None:
+            path.place(fresh.remote, fresh.address)
+        else:
+            path.place(self._remote, None)
+        # Nobody knows what of it was heard.
+        path.recovery.give_up()
+        self._conn.changed()
 
     # --- from one to the other -----------------------------------------------------------------------------
 

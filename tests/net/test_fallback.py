@@ -5,9 +5,10 @@ The gate is UDP's way to the server, who listens for TCP where clients think it 
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import gevent
 import pytest
@@ -15,6 +16,7 @@ from gevent import socket as gevent_socket
 
 import jsp
 from jsp.net.carriers import listening_socket
+from jsp.net.fallback import Fallback
 from tests.net.support import IDENTITY, OTHER, ask, leftovers, serving, until
 from tests.net.wire_proxy import WireProxy
 from tests.net.workers_support import crew, who
@@ -32,10 +34,23 @@ def _nothing_is_left() -> Iterator[None]:
 @contextmanager
 def gated(kind: str, closed: bool = True, **options: object) -> Iterator[tuple[jsp.Server, WireProxy]]:
     """A server, and UDP's gate to it (`loss`: 1 is closed)."""
-    gate = WireProxy(f"{IDENTITY.peer_id}@127.0.0.1:1", loss=float(closed))
-    with gate, serving(config=jsp.Config(tcp_fallback=kind, tcp_port=gate.port), **options) as server:
+    with ExitStack() as stack:
+        gate, server = _gate(stack, kind, closed, options)
         gate._target = ("127.0.0.1", server.server_port)
         yield server, gate
+
+
+def _gate(stack: ExitStack, kind: str, closed: bool, options: dict[str, object]) -> tuple[WireProxy, jsp.Server]:
+    for tries in range(5):
+        gate = stack.enter_context(WireProxy(f"{IDENTITY.peer_id}@127.0.0.1:1", loss=float(closed)))
+        config = jsp.Config(tcp_fallback=kind, tcp_port=gate.port)
+        try:
+            return gate, stack.enter_context(serving(config=config, **options))
+        except OSError as error:
+            # What is free for UDP may be somebody's for TCP.
+            if error.errno != errno.EADDRINUSE or tries == 4:
+                raise
+    raise AssertionError
 
 
 def connect(gate: WireProxy, kind: str | None, **config: object) -> jsp.Connection:
@@ -69,7 +84,7 @@ def test_back_over_udp_and_over_tcp_again(kind: str) -> None:
         until(lambda: [path.kind for path in conn.paths if path.state == "validated"] == [kind])
         moving.get(timeout=30)
         gate.loss = 0.0
-        until(lambda: [path.kind for path in conn.paths] == ["udp"])
+        until(lambda: [path.kind for path in conn.paths] == ["udp"], 15)
         # Nothing is left of TCP.
         until(lambda: not server._endpoint.carriers._carriers)  # type: ignore[union-attr]
         assert not conn._endpoint.carriers._carriers
@@ -168,6 +183,20 @@ def test_a_carrier_that_breaks_is_made_anew() -> None:
                 carriers.lose(carrier)
             moving.get(timeout=10)
             assert [path.kind for path in conn.paths if path.state == "validated"] == ["tcp"]
+
+
+def test_a_carrier_that_breaks_behind_the_first_answer_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_race = Fallback._end_race
+
+    def end_and_lose(fallback: Fallback) -> None:
+        carrier = fallback._carrier
+        end_race(fallback)
+        fallback._endpoint.hub.loop.run_callback(fallback._carriers.lose, carrier)
+
+    monkeypatch.setattr(Fallback, "_end_race", end_and_lose)
+    with gated("tcp") as (_, gate), connect(gate, "tcp") as conn:
+        ask(conn)
+        assert [path.kind for path in conn.paths] == ["tcp"]
 
 
 def test_a_carrier_that_breaks_in_the_handshake_leaves_it_to_udp() -> None:
