@@ -24,7 +24,7 @@ setup: $(VENV)/.installed  ## make a virtual environment with everything the tes
 HOT := $(shell find jsp -name '*.pxd')
 
 build/.compiled: $(VENV)/.installed $(HOT) $(HOT:.pxd=.py) $(shell find jsp -name '*.pyx')
-	PYTHONWARNINGS=ignore $(PY) -c 'import setuptools; setuptools.setup()' -q build_ext --inplace --force --parallel 2
+	PYTHONWARNINGS=ignore $(PY) -c 'import setuptools; setuptools.setup()' -q build_ext --inplace --force
 	@touch $@
 
 ext: build/.compiled  ## compile the hot modules where they lie (setup does; again after a change to one of them)
