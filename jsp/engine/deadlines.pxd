@@ -7,6 +7,7 @@ cdef long long _LOSS
 cdef long long _ACK
 cdef long long _PATH
 cdef long long _EXPIRY
+cdef long long _LULL
 
 
 @cython.locals(path=Path, blocked=cython.bint, loss=cython.double, ack=cython.double, moving=cython.double)
@@ -17,6 +18,8 @@ cpdef _on_loss(ConnectionCore conn, double now)
 cpdef _on_idle(ConnectionCore conn, double now)
 @cython.locals(last=cython.double)
 cpdef _on_keep_alive(ConnectionCore conn, double now)
+@cython.locals(deadline=cython.double)
+cpdef _on_lull(ConnectionCore conn, double now)
 cpdef _on_handshake(ConnectionCore conn, double now)
 cpdef _on_path(ConnectionCore conn, double now)
 cpdef _on_keys(ConnectionCore conn, double now)

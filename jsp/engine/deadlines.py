@@ -23,6 +23,7 @@ from jsp.engine.timers import (
     KEYS,
     LINGER,
     LOSS,
+    LULL,
     NEVER,
     PACING,
     PATH,
@@ -32,8 +33,12 @@ from jsp.errors import Code
 if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore
 
-_LOSS, _ACK, _PATH, _EXPIRY = LOSS, ACK, PATH, EXPIRY
+_LOSS, _ACK, _PATH, _EXPIRY, _LULL = LOSS, ACK, PATH, EXPIRY, LULL
 _BASE = BASE
+# A pause in what comes is this many probe timeouts long, and is noticed by who has received so many bytes before it:
+# to ask costs a packet, and its answer.
+_LULL_TIMEOUTS = 2
+LULL_BYTES = 16_384
 
 
 def update(conn: ConnectionCore, now: float) -> None:
@@ -54,6 +59,10 @@ def update(conn: ConnectionCore, now: float) -> None:
     deadlines[_LOSS] = loss
     deadlines[_ACK] = ack
     deadlines[_PATH] = moving
+    if not conn.server and deadlines[_LULL] == NEVER:
+        mobility = conn.mobility
+        if mobility is not None and conn.window.received >= mobility.lull_from:
+            deadlines[_LULL] = now + _LULL_TIMEOUTS * conn.probe_timeout()
     expiry = conn.send_messages.next_expiry()
     repair = conn.send_messages.repair
     deadlines[_EXPIRY] = expiry if repair is None else min(expiry, repair.tail_at)
@@ -97,6 +106,19 @@ def _on_keep_alive(conn: ConnectionCore, now: float) -> None:
         conn.control.ping_due = True
         last = now
     conn.timers.deadlines[KEEP_ALIVE] = last + interval
+
+
+def _on_lull(conn: ConnectionCore, now: float) -> None:
+    """Who only receives has nothing under way that could get lost, and would not notice a path that is dead."""
+    mobility = conn.mobility
+    assert mobility is not None
+    deadline = conn.last_heard + _LULL_TIMEOUTS * conn.probe_timeout()
+    if deadline > now:
+        conn.timers.deadlines[LULL] = deadline
+        return
+    mobility.lull_from = conn.window.received + LULL_BYTES
+    if not conn.path.recovery.in_flight:
+        conn.control.ping_due = True
 
 
 def _on_handshake(conn: ConnectionCore, now: float) -> None:
@@ -154,6 +176,7 @@ _MEANING: dict[int, Callable[[ConnectionCore, float], None]] = {
     LINGER: _on_linger,
     DRAIN: _on_drain,
     EXPIRY: _on_expiry,
+    LULL: _on_lull,
 }
 
 

@@ -11,6 +11,7 @@ cdef class Mobility:
     cdef public list copies
     cdef public bint due
     cdef public long long limit
+    cdef public long long lull_from
     cdef public bytes preferred
     cdef public bint wanted
 

@@ -291,6 +291,10 @@ class Path:
         """Ask whether the peer is at `remote`, with 8 random bytes."""
         self.challenges = [Challenge(self.remote, self.local, data, True)]
 
+    def ask_at(self, remote: Endpoint, local: Endpoint | None, data: bytes) -> None:
+        """Ask there, too, with 8 random bytes: where the peer answers first is where the path goes."""
+        self.challenges.append(Challenge(remote, local, data, True))
+
     def close(self, until: float) -> None:
         """Nothing more is sent; late packets are taken for a while."""
         self.closing = True
@@ -376,14 +380,14 @@ class Path:
         for challenge in self.challenges:
             if challenge.data != data:
                 continue
-            if challenge.address == self.remote:
-                self._on_validated()
-                return True
-            if challenge.address == self.fallback == source:
-                # SPEC 4.5: the peer itself still answers from the old address.
-                self.place(source, challenge.local)
-                self._on_validated()
-                return True
+            # SPEC 4.5: the peer itself still answers from the old address; or there, of several where we asked.
+            if self.opened or challenge.address == self.fallback == source:
+                if (challenge.address, challenge.local) != (self.remote, self.local):
+                    self.place(challenge.address, challenge.local)
+            elif challenge.address != self.remote:
+                continue
+            self._on_validated()
+            return True
         return False
 
     def _on_validated(self) -> None:

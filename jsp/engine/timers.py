@@ -20,9 +20,12 @@ KEYS = 7  # When the keys before a key update are forgotten.
 LINGER = 8  # When a close stops waiting for deliveries.
 DRAIN = 9  # When a closed connection is forgotten.
 EXPIRY = 10  # When a message is no longer worth sending, or needs a repair behind it.
-COUNT = 11
+LULL = 11  # When who received a lot asks whether anybody is there, for nothing comes any more.
+COUNT = 12
 
-NAMES = ("LOSS", "ACK", "PACING", "IDLE", "KEEP_ALIVE", "HANDSHAKE", "PATH", "KEYS", "LINGER", "DRAIN", "EXPIRY")
+NAMES = (
+    "LOSS", "ACK", "PACING", "IDLE", "KEEP_ALIVE", "HANDSHAKE", "PATH", "KEYS", "LINGER", "DRAIN", "EXPIRY", "LULL",
+)  # fmt: skip
 
 
 class TimerTable:

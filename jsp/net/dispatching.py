@@ -23,7 +23,7 @@ from jsp.engine.events import (
     StreamsAvailable,
 )
 from jsp.engine.traffic import Event, StreamReadable, StreamWritable
-from jsp.net import pings
+from jsp.net import moving, pings
 from jsp.net.roaming import on_paths_available
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def _on_path(shell: Connection, event: PathEvent) -> None:
         if shell.on_silent is not None:
             shell.on_silent(shell)
         return
-    if shell.owns_endpoint:
-        shell._endpoint.keep_sockets({path.local for path in shell._core.paths.values()})
+    moving.keep_sockets(shell)
     if isinstance(event, PathsAvailable):
         on_paths_available(shell)
     shell._endpoint.wake(shell._moved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jsp.net.clock as clock
@@ -122,8 +123,15 @@ def _wait_for_ids(conn: Connection, replaces: bool, deadline: float) -> None:
         conn._check_open()
 
 
-def start(conn: Connection, local: LocalAddress | None, remote: tuple[Any, ...] | None, replaces: bool) -> Path:
-    """Begin to open a path; what comes of it is told later."""
+def start(
+    conn: Connection,
+    local: LocalAddress | None,
+    remote: tuple[Any, ...] | None,
+    replaces: bool,
+    others: Sequence[tuple[str, Address]] = (),
+) -> Path:
+    """Begin to open a path; what comes of it is told later. `others`: from where, and where else, to look for the
+    peer."""
     if local is None:
         remote = remote or _remote_for(conn, None)
         local = outward_host(family_of(remote[0]), remote)
@@ -132,6 +140,8 @@ def start(conn: Connection, local: LocalAddress | None, remote: tuple[Any, ...] 
     path = begin(conn, remote, _bind(conn, host, port, remote), replaces)
     if path is None:
         raise PathFailed("no path can be opened now")
+    for host, remote in others:
+        path.ask_at(remote, _bind(conn, host, 0, remote), conn.core.entropy(8))
     return path
 
 
@@ -140,11 +150,18 @@ def begin(conn: Connection, remote: Address, local: Address | None, replaces: bo
     core = conn.core
     mobility = core.mobility
     path = mobility.open(core, remote, local, replaces, clock.now()) if mobility is not None else None
-    if conn.owns_endpoint:
-        # Of a path that begins anew, or of none at all.
-        conn._endpoint.keep_sockets({each.local for each in core.paths.values()})
+    # Of a path that begins anew, or of none at all.
+    keep_sockets(conn)
     conn.changed()
     return path
+
+
+def keep_sockets(conn: Connection) -> None:
+    """Close the sockets of a client that no path uses, and by which it is not looked for."""
+    if conn.owns_endpoint:
+        paths = conn._core.paths.values()
+        asked = {challenge.local for path in paths for challenge in path.challenges}
+        conn._endpoint.keep_sockets(asked | {path.local for path in paths})
 
 
 def _remote_for(conn: Connection, host: str | None) -> Address:

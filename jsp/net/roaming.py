@@ -8,7 +8,7 @@ that a client knows it by is gone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 import gevent
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from jsp.net.endpoint import Endpoint
 
 log = logging.getLogger("jsp")
+
+# Addresses of the peer that are asked at the same time.
+_ASKED_MAX = 6
 
 
 def follow(endpoint: Endpoint, remote: Address, server: bool) -> Watch:
@@ -66,15 +69,16 @@ def on_change(conn: Connection, here: Container[str]) -> None:
 
 
 def on_silence(conn: Connection) -> None:
-    """Nothing answers: try from a fresh port, which is a new mapping in whatever is between, and each known address
-    of the peer in turn."""
+    """Nothing answers: look for the peer from fresh ports, which are new mappings in whatever is between, at all its
+    known addresses at once."""
     if not conn.owns_endpoint or conn._core.lifecycle.state is not State.OPEN:
         return
     ways = _ways(conn)
     if ways:
         # First another address, if there is one: by its present one the peer does not answer.
         conn.tries += 1
-        _start(conn, *ways[conn.tries % len(ways)])
+        first = conn.tries % len(ways)
+        _start(conn, *ways[first], ways[:first] + ways[first + 1 : _ASKED_MAX])
 
 
 def prefer(conn: Connection) -> None:
@@ -129,10 +133,10 @@ def on_paths_available(conn: Connection) -> None:
         _start(conn, *way)
 
 
-def _start(conn: Connection, host: str, remote: Address) -> None:
+def _start(conn: Connection, host: str, remote: Address, others: Sequence[tuple[str, Address]] = ()) -> None:
     mobility = conn.core.mobility
     try:
-        moving.start(conn, host, remote, True)
+        moving.start(conn, host, remote, True, others)
     except OSError as error:
         # Tried again when something changes or stays silent, or when the peer allows it.
         log.debug("the connection to %s stays where it is: %s", conn.remote_address, error)
