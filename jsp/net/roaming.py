@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jsp")
 
-# Addresses of the peer that are asked at the same time.
-_ASKED_MAX = 6
+# Ways that are tried beside the first one.
+_OTHERS_MAX = 5
 
 
 def follow(endpoint: Endpoint, remote: Address, server: bool) -> Watch:
@@ -70,7 +70,7 @@ def on_change(conn: Connection, here: Container[str]) -> None:
 
 def on_silence(conn: Connection) -> None:
     """Nothing answers: look for the peer from fresh ports, which are new mappings in whatever is between, at all its
-    known addresses at once."""
+    known addresses at once, and from our other networks."""
     if not conn.owns_endpoint or conn._core.lifecycle.state is not State.OPEN:
         return
     ways = _ways(conn)
@@ -78,7 +78,8 @@ def on_silence(conn: Connection) -> None:
         # First another address, if there is one: by its present one the peer does not answer.
         conn.tries += 1
         first = conn.tries % len(ways)
-        _start(conn, *ways[first], ways[:first] + ways[first + 1 : _ASKED_MAX])
+        others = ways[:first] + ways[first + 1 :] + ([] if conn.pinned else _detours(ways))
+        _start(conn, *ways[first], others[:_OTHERS_MAX])
 
 
 def prefer(conn: Connection) -> None:
@@ -119,6 +120,20 @@ def _ways(conn: Connection) -> list[tuple[str, Address]]:
         # Without a route the answer is no address, or our loopback one, from which only ourselves are reached.
         if _plain(host) not in ("0.0.0.0", "::") and (not _is_loopback(host) or _is_loopback(remote[0])):
             found.append((host, remote))
+    return found
+
+
+def _detours(ways: list[tuple[str, Address]]) -> list[tuple[str, Address]]:
+    """The same places from interfaces that no route prefers: the one that is preferred may be the one that is dead."""
+    here = addresses()
+    used = {(here.get(_plain(host)), family_of(remote[0])) for host, remote in ways}
+    places = {family_of(remote[0]): remote for _, remote in reversed(ways)}
+    found: list[tuple[str, Address]] = []
+    for host, interface in here.items():
+        family = family_of(host)
+        if family in places and not _is_loopback(places[family][0]) and (interface, family) not in used:
+            used.add((interface, family))
+            found.append((host, places[family]))
     return found
 
 

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tests.netlab.mobile import Mobile, client_address, server_address
+from tests.netlab.emulator import Direction
+from tests.netlab.mobile import Mobile, client_address, server_address, why_not
 from tests.netlab.talk import Pair, hosts, judge
 
 pytestmark = [pytest.mark.root]
@@ -49,6 +50,26 @@ def test_a_nat_that_rebinds_all_the_time(lab: Mobile, what: str, every: float, w
         moments.append(time.monotonic())
     assert len(moments) >= 10 / every - 1
     judge(pair.end(20), 2, *moments)
+
+
+@links(seconds=40)
+@pytest.mark.timeout(180)
+@WAYS
+@pytest.mark.parametrize("what", ["nat_port", "nat_host"])
+def test_a_hundred_megabytes_over_twenty_rebindings(what: str, way: str) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    fast = Direction(delay=10, rate=36e6, queue_bytes=90_000)
+    with Mobile(fast, fast) as lab:
+        pair = Pair(lab, server_address())
+        pair.begin(way, 10_000, 10_000, 0)
+        moments = []
+        for number in range(1, 21):
+            time.sleep(1)
+            lab.links["wifi"].set_both(**{what: number})
+            moments.append(time.monotonic())
+        assert pair.client.ask("running"), "all of them are within the transfer"
+        judge(pair.end(120), 2, *moments)
 
 
 @links(seconds=12)
