@@ -14,6 +14,7 @@ cdef class Control:
     cdef public bint handshake_done_due
     cdef public double now
     cdef public bint ping_due
+    cdef public bint told_blocked
 
     cpdef long long ping(self) except? -1
     cpdef bint has_frames(self) except? -1

@@ -20,10 +20,12 @@ class Control:
     now: the time of the event being handled; the owner sets it.
     handshake_done_due: a server has told nobody yet that the handshake is confirmed.
     ping_due: a PING should go out for its own sake (keep-alive).
+    told_blocked: the peer was told that credit holds something up.
     """
 
     __slots__ = (
         "_credit", "_events", "_next_ping", "_pings", "_scheduler", "_window", "handshake_done_due", "now", "ping_due",
+        "told_blocked",
     )  # fmt: skip
 
     def __init__(self, credit: SendCredit, window: ReceiveWindow, scheduler: Scheduler, events: list[Event]) -> None:
@@ -35,7 +37,7 @@ class Control:
         self._next_ping = 0
         self.now = 0.0
         self.handshake_done_due = False
-        self.ping_due = False
+        self.ping_due = self.told_blocked = False
 
     def ping(self) -> int:
         """Measure a round trip; the token comes back in `PingAnswered`."""
@@ -82,6 +84,7 @@ class Control:
             if not push_frame(train, frames.DATA_BLOCKED, credit.limit):
                 return False
             credit.blocked_at = credit.limit
+            self.told_blocked = True
             train.note(self, frames.DATA_BLOCKED, credit)
         while self._scheduler.stream_blocked:
             stream = self._scheduler.stream_blocked[-1]
@@ -89,6 +92,7 @@ class Control:
                 if not push_frame(train, frames.STREAM_DATA_BLOCKED, stream.id, stream.credit.limit):
                     return False
                 stream.credit.blocked_at = stream.credit.limit
+                self.told_blocked = True
                 train.note(self, frames.STREAM_DATA_BLOCKED, stream)
             self._scheduler.stream_blocked.pop()
         return True

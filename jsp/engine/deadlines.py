@@ -39,6 +39,8 @@ _BASE = BASE
 # to ask costs a packet, and its answer.
 _LULL_TIMEOUTS = 2
 LULL_BYTES = 16_384
+# Who waits for credit goes on asking, at growing intervals up to this.
+_LULL_MAX_S = 10.0
 
 
 def update(conn: ConnectionCore, now: float) -> None:
@@ -61,7 +63,7 @@ def update(conn: ConnectionCore, now: float) -> None:
     deadlines[_PATH] = moving
     if not conn.server and deadlines[_LULL] == NEVER:
         mobility = conn.mobility
-        if mobility is not None and conn.window.received >= mobility.lull_from:
+        if mobility is not None and (conn.control.told_blocked or conn.window.received >= mobility.lull_from):
             deadlines[_LULL] = now + _LULL_TIMEOUTS * conn.probe_timeout()
     expiry = conn.send_messages.next_expiry()
     repair = conn.send_messages.repair
@@ -109,16 +111,27 @@ def _on_keep_alive(conn: ConnectionCore, now: float) -> None:
 
 
 def _on_lull(conn: ConnectionCore, now: float) -> None:
-    """Who only receives has nothing under way that could get lost, and would not notice a path that is dead."""
-    mobility = conn.mobility
+    """Who only receives, or waits for credit, has nothing under way that could get lost: it would not notice a path
+    that is dead, nor a server that its NAT has another address for notice where it is (RFC 9000 section 4.1)."""
+    mobility, control = conn.mobility, conn.control
     assert mobility is not None
-    deadline = conn.last_heard + _LULL_TIMEOUTS * conn.probe_timeout()
+    pause = _LULL_TIMEOUTS * conn.probe_timeout()
+    deadline = conn.last_heard + max(pause, mobility.lull_wait)
     if deadline > now:
         conn.timers.deadlines[LULL] = deadline
         return
-    mobility.lull_from = conn.window.received + LULL_BYTES
+    if conn.window.received >= mobility.lull_from:
+        mobility.lull_from = conn.window.received + LULL_BYTES
     if not conn.path.recovery.in_flight:
-        conn.control.ping_due = True
+        control.ping_due = True
+    control.told_blocked = _waits_for_credit(conn)
+    mobility.lull_wait = min(max(pause, 2 * mobility.lull_wait), _LULL_MAX_S) if control.told_blocked else 0.0
+
+
+def _waits_for_credit(conn: ConnectionCore) -> bool:
+    streams = conn.streams.streams.values()
+    senders = [stream.send for stream in streams if stream.send is not None]
+    return bool(conn.scheduler.credit_blocked) or any(sender.is_blocked() for sender in senders)
 
 
 def _on_handshake(conn: ConnectionCore, now: float) -> None:

@@ -12,6 +12,7 @@ cdef class Mobility:
     cdef public bint due
     cdef public long long limit
     cdef public long long lull_from
+    cdef public double lull_wait
     cdef public bytes preferred
     cdef public bint wanted
 

@@ -44,11 +44,12 @@ class Mobility:
     preferred: where the peer, a server, would rather be reached (spec section 4.8); empty: where it is.
     copies: packets that shall go by further paths (`redundancy`).
     lull_from: bytes received after which a pause is noticed (`deadlines`).
+    lull_wait: seconds until the next question of who waits for credit.
     """
 
     __slots__ = (
         "_ahead", "_offer", "_offered", "_ours", "_owed", "_sequence", "_shelved", "_theirs", "copies", "due", "limit",
-        "lull_from", "preferred", "wanted",
+        "lull_from", "lull_wait", "preferred", "wanted",
     )  # fmt: skip
 
     def __init__(self, server: bool, limit: int, preferred: bytes, lull_from: int) -> None:
@@ -56,6 +57,7 @@ class Mobility:
         self.preferred = preferred
         self.due = self.wanted = False
         self.lull_from = lull_from
+        self.lull_wait = 0.0
         self.copies: list[tuple[Path, Kept]] = []
         self._ours, self._theirs = (1, 2) if server else (2, 1)
         # Our id, and its reset token, for the path that the peer may open next; the peer's for ours; and for its own,

@@ -52,6 +52,32 @@ def test_a_pause_costs_one_packet_and_its_answer() -> None:
     assert not client.events(PathSilent)
 
 
+def test_credit_that_went_to_an_address_of_before_comes_all_the_same() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    write(client, c, 1_000_000)
+    world.run_for(0.5)
+    assert not c.path.recovery.in_flight, "all that may be sent has arrived"
+    client.rebind(("203.0.113.7", 7))
+    read_all(server)
+    s.read(s.streams.streams[2], 1 << 30)
+    server.flush(s)
+    world.run_until(lambda: s.window.received == 1_000_000, 2.0)
+
+
+def test_who_waits_for_credit_asks_more_and_more_seldom() -> None:
+    world = World()
+    client, _, c, _ = connected(world, LinkSpec(delay=0.02))
+    write(client, c, 1_000_000)
+    world.run_for(0.5)
+    sent = c.counters.packets_sent
+    world.run_for(25.0)
+    assert 6 <= c.counters.packets_sent - sent <= 10
+    world.run_for(600.0)
+    assert c.counters.packets_sent - sent <= 72
+    assert not c.is_closed()
+
+
 def test_where_the_peer_answers_first_is_where_the_path_goes() -> None:
     world = World()
     client, server, c, s = with_home(world)
