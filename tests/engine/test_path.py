@@ -118,7 +118,7 @@ def test_address_that_never_answers_is_given_up() -> None:
     client.default_link.blackhole = True
     ping(client, c)
     server.receive(datagrams[0], VICTIM)
-    world.run_for(3.0)
+    world.run_for(3.2)
     assert s.paths[0].remote == client.address
     assert s.paths[0].validated
 
