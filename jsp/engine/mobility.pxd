@@ -9,6 +9,7 @@ cdef class Mobility:
     cdef object _shelved
     cdef long long _theirs
     cdef public list copies
+    cdef public bint copies_asked
     cdef public bint due
     cdef public long long limit
     cdef public long long lull_from

@@ -43,19 +43,20 @@ class Mobility:
     wanted: whether the owner waits for ids, to open a path.
     preferred: where the peer, a server, would rather be reached (spec section 4.8); empty: where it is.
     copies: packets that shall go by further paths (`redundancy`).
+    copies_asked: whether there was ever a message that was to go by all paths.
     lull_from: bytes received after which a pause is noticed (`deadlines`).
     lull_wait: seconds until the next question of who waits for credit.
     """
 
     __slots__ = (
-        "_ahead", "_offer", "_offered", "_ours", "_owed", "_sequence", "_shelved", "_theirs", "copies", "due", "limit",
-        "lull_from", "lull_wait", "preferred", "wanted",
+        "_ahead", "_offer", "_offered", "_ours", "_owed", "_sequence", "_shelved", "_theirs", "copies", "copies_asked",
+        "due", "limit", "lull_from", "lull_wait", "preferred", "wanted",
     )  # fmt: skip
 
     def __init__(self, server: bool, limit: int, preferred: bytes, lull_from: int) -> None:
         self.limit = limit
         self.preferred = preferred
-        self.due = self.wanted = False
+        self.due = self.wanted = self.copies_asked = False
         self.lull_from = lull_from
         self.lull_wait = 0.0
         self.copies: list[tuple[Path, Kept]] = []

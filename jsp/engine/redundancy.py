@@ -36,9 +36,10 @@ def keep(conn: ConnectionCore, path: Path) -> None:
 
 
 def datagram_size(conn: ConnectionCore, path: Path) -> int:
-    """Bytes of the datagrams to send by `path` now: where all go by every path, no more than any of them takes."""
+    """Bytes of the datagrams to send by `path` now: where some go by every path, no more than any of them takes."""
     size = path.datagram_size()
-    if conn.config.path_scheduler == "redundant":
+    mobility = conn.mobility
+    if conn.config.path_scheduler == "redundant" or (mobility is not None and mobility.copies_asked):
         for other in candidates(conn):
             size = min(size, other.mtu)
     return size

@@ -258,7 +258,10 @@ class Connection:
             self.wait_for(self._room, deadline, "the message queue stayed full")
             self._check_usable()
             message = core.send_message(now, content, mode, ordered, priority, key)
-        message.redundant = redundant
+        if redundant:
+            message.redundant = True
+            if core.mobility is not None:
+                core.mobility.copies_asked = True
         self._endpoint.changed(core)
         return receipts.make_receipt(self, message)
 

@@ -7,14 +7,17 @@ import pytest
 from jsp.config import Config
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.modes import BEST_EFFORT, RELIABLE, Mode, PartiallyReliable
+from tests.engine.test_datagram_sizes import read_all, write
 from tests.engine.test_mobility import WIFI, open_path
 from tests.sim.link import LinkSpec
 from tests.sim.traffic import Plan, run_plan
 from tests.sim.world import Node, World, connected
 
 
-def lossy_pair(world: World, scheduler: str = "lowest-rtt") -> tuple[Node, Node, ConnectionCore, ConnectionCore]:
-    config = Config(path_scheduler=scheduler, repair=False, max_datagram_size=1200)
+def lossy_pair(
+    world: World, scheduler: str = "lowest-rtt", datagram: int | None = 1200
+) -> tuple[Node, Node, ConnectionCore, ConnectionCore]:
+    config = Config(path_scheduler=scheduler, repair=False, max_datagram_size=datagram)
     client, server, c, s = connected(world, LinkSpec(delay=0.02), client_config=config)
     client.add_home(WIFI, world.link(LinkSpec(delay=0.03)))
     open_path(client, c, WIFI)
@@ -47,6 +50,30 @@ def test_redundant_messages_arrive_once_though_one_path_loses_them(scheduler: st
     world.run_for(0.1)
     assert sorted(got, key=int) == [b"%d" % i for i in range(200)]
     assert world.now - start == pytest.approx(2.1)
+
+
+def test_redundant_messages_fit_the_path_that_takes_least() -> None:
+    world = World(13)
+    client, server, c, s = lossy_pair(world, datagram=None)
+    read_all(server)
+    write(client, c, 1_000_000)
+    world.run_for(2.0)
+    assert max(path.mtu for path in c.paths.values()) > 10_000
+    c.paths[2].set_mtu(1_200)
+    assert client.default_link is not None
+    client.default_link.blackhole = True
+    assert c.mobility is not None
+    c.mobility.copies_asked = True
+    for _ in range(20):
+        message = c.send_message(world.now, bytes(200), BEST_EFFORT, False)
+        assert message is not None
+        message.redundant = True
+    client.flush(c)
+    world.run_for(0.1)
+    got = 0
+    while s.recv_messages.read() is not None:
+        got += 1
+    assert got == 20
 
 
 def test_a_redundant_message_takes_no_bulk_data_with_it() -> None:
