@@ -337,8 +337,8 @@ class Path:
         # Whatever went unanswered, went to the old address.
         self.recovery.pto_count = 0
         if old[0] != remote[0]:
-            # SPEC 4.5: another host part may be another network; another port alone is a NAT's new mapping. What is under
-            # way says nothing of the new one (RFC 9000 section 9.4), and is offered again: its probe timeout is long.
+            # SPEC 4.5: another host part may be another network; another port alone is a NAT's new mapping. What is
+            # under way says nothing of the new one (RFC 9000 9.4), and is offered again: its probe timeout is long.
             self._restart_recovery()
             self.recovery.give_up()
 
