@@ -119,6 +119,7 @@ def test_public_names_have_docstrings() -> None:
     assert not missing
 
 
+@pytest.mark.timeout(300)
 def test_each_module_imports_alone() -> None:
     # A circular import shows only when the wrong module comes first.
     modules = [
