@@ -75,6 +75,7 @@ def test_a_hundred_megabytes_over_twenty_rebindings(what: str, way: str) -> None
 @links(seconds=12)
 @WAYS
 def test_an_outage(lab: Mobile, way: str) -> None:
+    lab.down("lte")
     pair = Pair(lab, server_address())
     pair.begin(way, 800)
     time.sleep(1)
