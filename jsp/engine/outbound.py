@@ -406,7 +406,9 @@ def _path_probe(conn: ConnectionCore, path: Path, now: float) -> Transmit | None
         return _probe(conn, path, frames.PATH_RESPONSE, data, address, local, path.response_limit(address, came), now)
     for challenge in path.challenges:
         if challenge.due:
-            return _challenge(conn, path, challenge, now)
+            probe = _challenge(conn, path, challenge, now)
+            if probe is not None:
+                return probe
     return None
 
 

@@ -110,6 +110,19 @@ def test_forwarded_packets_do_not_keep_the_path() -> None:
     assert s.paths[0].validated
 
 
+def test_the_address_of_before_is_asked_again_though_the_new_one_may_get_no_more() -> None:
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.05))
+    datagrams: list[bytes] = []
+    client.default_link.tap = datagrams.append
+    client.default_link.blackhole = True
+    ping(client, c)
+    server.receive(datagrams[0], VICTIM)
+    world.run_for(1.2)
+    assert s.paths[0].amplification_left() < 64
+    assert [(challenge.address, challenge.tries) for challenge in s.paths[0].challenges] == [(VICTIM, 2), (CLIENT, 2)]
+
+
 def test_address_that_never_answers_is_given_up() -> None:
     world = World()
     client, server, c, s = connected(world, LinkSpec(delay=0.05), client_config=Config(keep_alive=5.0))
