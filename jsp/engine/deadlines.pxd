@@ -18,6 +18,7 @@ cpdef _on_loss(ConnectionCore conn, double now)
 cpdef _on_idle(ConnectionCore conn, double now)
 @cython.locals(last=cython.double)
 cpdef _on_keep_alive(ConnectionCore conn, double now)
+cpdef bint _has_received_a_lot(ConnectionCore conn) except? -1
 @cython.locals(deadline=cython.double)
 cpdef _on_lull(ConnectionCore conn, double now)
 cpdef _on_handshake(ConnectionCore conn, double now)

@@ -62,8 +62,7 @@ def update(conn: ConnectionCore, now: float) -> None:
     deadlines[_ACK] = ack
     deadlines[_PATH] = moving
     if not conn.server and deadlines[_LULL] == NEVER:
-        mobility = conn.mobility
-        if mobility is not None and (conn.control.told_blocked or conn.window.received >= mobility.lull_from):
+        if conn.control.told_blocked or _has_received_a_lot(conn):
             deadlines[_LULL] = now + _LULL_TIMEOUTS * conn.probe_timeout()
     expiry = conn.send_messages.next_expiry()
     repair = conn.send_messages.repair
@@ -120,12 +119,18 @@ def _on_lull(conn: ConnectionCore, now: float) -> None:
     if deadline > now:
         conn.timers.deadlines[LULL] = deadline
         return
-    if conn.window.received >= mobility.lull_from:
-        mobility.lull_from = conn.window.received + LULL_BYTES
+    if _has_received_a_lot(conn):
+        mobility.lull_seen = conn.window.received
     if not conn.path.recovery.in_flight:
         control.ping_due = True
     control.told_blocked = _waits_for_credit(conn)
     mobility.lull_wait = min(max(pause, 2 * mobility.lull_wait), _LULL_MAX_S) if control.told_blocked else 0.0
+
+
+def _has_received_a_lot(conn: ConnectionCore) -> bool:
+    """Since the last pause that it noticed, if it would go elsewhere."""
+    mobility = conn.mobility
+    return mobility is not None and conn.window.received >= mobility.lull_seen + LULL_BYTES and conn.config.migrate
 
 
 def _waits_for_credit(conn: ConnectionCore) -> bool:

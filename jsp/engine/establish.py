@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 # Looking a member up in its class costs more than a comparison of it.
 _COMPLETE = Step.COMPLETE
-_UNLIMITED = 1 << 62
 
 
 def start(
@@ -175,9 +174,7 @@ def _apply_params(conn: ConnectionCore, params: TransportParams) -> None:
     path.fit()
     if conn.config.repair and params.repair_window:
         conn.send_messages.repair = SendRepair(path, params.repair_window)
-    limit = min(conn.config.max_paths, params.max_paths)
-    lull_from = deadlines.LULL_BYTES if conn.config.migrate else _UNLIMITED
-    conn.mobility = Mobility(conn.server, limit, params.preferred_address, lull_from)
+    conn.mobility = Mobility(conn.server, min(conn.config.max_paths, params.max_paths), params.preferred_address)
     if params.reset_token:
         path.remote_cids.reset_tokens |= {params.reset_token}
         conn.refresh_reset_tokens()

@@ -12,7 +12,7 @@ cdef class Mobility:
     cdef public bint copies_asked
     cdef public bint due
     cdef public long long limit
-    cdef public long long lull_from
+    cdef public long long lull_seen
     cdef public double lull_wait
     cdef public bytes preferred
     cdef public bint wanted

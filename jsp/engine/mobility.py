@@ -44,20 +44,20 @@ class Mobility:
     preferred: where the peer, a server, would rather be reached (spec section 4.8); empty: where it is.
     copies: packets that shall go by further paths (`redundancy`).
     copies_asked: whether there was ever a message that was to go by all paths.
-    lull_from: bytes received after which a pause is noticed (`deadlines`).
+    lull_seen: bytes received when a pause was noticed last (`deadlines`).
     lull_wait: seconds until the next question of who waits for credit.
     """
 
     __slots__ = (
         "_ahead", "_offer", "_offered", "_ours", "_owed", "_sequence", "_shelved", "_theirs", "copies", "copies_asked",
-        "due", "limit", "lull_from", "lull_wait", "preferred", "wanted",
+        "due", "limit", "lull_seen", "lull_wait", "preferred", "wanted",
     )  # fmt: skip
 
-    def __init__(self, server: bool, limit: int, preferred: bytes, lull_from: int) -> None:
+    def __init__(self, server: bool, limit: int, preferred: bytes) -> None:
         self.limit = limit
         self.preferred = preferred
         self.due = self.wanted = self.copies_asked = False
-        self.lull_from = lull_from
+        self.lull_seen = 0
         self.lull_wait = 0.0
         self.copies: list[tuple[Path, Kept]] = []
         self._ours, self._theirs = (1, 2) if server else (2, 1)
