@@ -14,8 +14,16 @@ from jsp.engine.mobility import candidates
 
 if TYPE_CHECKING:
     from jsp.engine.connection import ConnectionCore
+    from jsp.engine.out_message import OutMessage
     from jsp.engine.path import Path
     from jsp.engine.traffic import Transmit
+
+
+def ask(conn: ConnectionCore, message: OutMessage) -> None:
+    """Send `message`, which waits, by all paths at once."""
+    message.redundant = True
+    if conn.mobility is not None:
+        conn.mobility.copies_asked = True
 
 
 def keep(conn: ConnectionCore, path: Path) -> None:

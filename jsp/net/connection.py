@@ -20,6 +20,7 @@ from jsp.coding.zstd import Coding, agree
 from jsp.crypto.credentials import Presented
 from jsp.crypto.identity import PeerId
 from jsp.crypto.provider import chosen
+from jsp.engine import redundancy
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import Closed
 from jsp.engine.message import Message
@@ -259,9 +260,7 @@ class Connection:
             self._check_usable()
             message = core.send_message(now, content, mode, ordered, priority, key)
         if redundant:
-            message.redundant = True
-            if core.mobility is not None:
-                core.mobility.copies_asked = True
+            redundancy.ask(core, message)
         self._endpoint.changed(core)
         return receipts.make_receipt(self, message)
 

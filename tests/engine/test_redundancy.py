@@ -7,6 +7,7 @@ import pytest
 from jsp.config import Config
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.modes import BEST_EFFORT, RELIABLE, Mode, PartiallyReliable
+from jsp.engine.redundancy import ask
 from tests.engine.test_datagram_sizes import read_all, write
 from tests.engine.test_mobility import WIFI, open_path
 from tests.sim.link import LinkSpec
@@ -44,7 +45,8 @@ def test_redundant_messages_arrive_once_though_one_path_loses_them(scheduler: st
     for i in range(200):
         message = c.send_message(world.now, b"%d" % i, mode, False)
         assert message is not None
-        message.redundant = scheduler != "redundant"
+        if scheduler != "redundant":
+            ask(c, message)
         client.flush(c)
         world.run_for(0.01)
     world.run_for(0.1)
@@ -62,12 +64,10 @@ def test_redundant_messages_fit_the_path_that_takes_least() -> None:
     c.paths[2].set_mtu(1_200)
     assert client.default_link is not None
     client.default_link.blackhole = True
-    assert c.mobility is not None
-    c.mobility.copies_asked = True
     for _ in range(20):
         message = c.send_message(world.now, bytes(200), BEST_EFFORT, False)
         assert message is not None
-        message.redundant = True
+        ask(c, message)
     client.flush(c)
     world.run_for(0.1)
     got = 0
@@ -87,7 +87,7 @@ def test_a_redundant_message_takes_no_bulk_data_with_it() -> None:
     stream.send.write(bytes(8000))
     message = c.send_message(world.now, b"urgent", RELIABLE, False, 0)
     assert message is not None
-    message.redundant = True
+    ask(c, message)
     client.flush(c)
     assert len(sent) == 1  # the packet with the message, whatever else is in it
     world.run_for(1.0)
