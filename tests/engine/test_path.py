@@ -24,6 +24,15 @@ def ping(node, core) -> None:  # type: ignore[no-untyped-def]
     node.flush(core)
 
 
+def intercept(client, core) -> bytes:  # type: ignore[no-untyped-def]
+    """A packet of the client that does not arrive, like all that follow it."""
+    taken: list[bytes] = []
+    client.default_link.tap = taken.append
+    client.default_link.blackhole = True
+    ping(client, core)
+    return taken[0]
+
+
 @pytest.mark.parametrize("alias", [ELSEWHERE, OTHER_PORT])
 def test_new_address_is_validated_in_one_round_trip(alias: tuple[str, int]) -> None:
     world = World()
@@ -59,10 +68,7 @@ def test_unvalidated_address_gets_at_most_three_times_what_it_sent() -> None:
     world.run_for(0.2)
     s.streams.streams[0].send.write(bytes(500_000))
     # A packet of the client is forwarded from the victim's address; the victim never answers.
-    datagrams: list[bytes] = []
-    client.default_link.tap = datagrams.append
-    client.default_link.blackhole = True
-    ping(client, c)
+    packet = intercept(client, c)
     to_victim = 0
     link = server.default_link
     original = link.send
@@ -74,10 +80,10 @@ def test_unvalidated_address_gets_at_most_three_times_what_it_sent() -> None:
         original(now, data, deliver)
 
     link.send = spy
-    server.receive(datagrams[0], VICTIM)
+    server.receive(packet, VICTIM)
     world.run_for(0.3)
     assert s.paths[0].remote in (VICTIM, client.address)
-    assert 0 < to_victim <= 3 * len(datagrams[0]) + 1200  # the old address is challenged, too
+    assert 0 < to_victim <= 3 * len(packet) + 1200  # the old address is challenged, too
     assert stream.recv.readable() >= 0
 
 
@@ -113,11 +119,7 @@ def test_forwarded_packets_do_not_keep_the_path() -> None:
 def test_the_address_of_before_is_asked_again_though_the_new_one_may_get_no_more() -> None:
     world = World()
     client, server, c, s = connected(world, LinkSpec(delay=0.05))
-    datagrams: list[bytes] = []
-    client.default_link.tap = datagrams.append
-    client.default_link.blackhole = True
-    ping(client, c)
-    server.receive(datagrams[0], VICTIM)
+    server.receive(intercept(client, c), VICTIM)
     world.run_for(1.2)
     assert s.paths[0].amplification_left() < 64
     assert [(challenge.address, challenge.tries) for challenge in s.paths[0].challenges] == [(VICTIM, 2), (CLIENT, 2)]
@@ -126,11 +128,7 @@ def test_the_address_of_before_is_asked_again_though_the_new_one_may_get_no_more
 def test_address_that_never_answers_is_given_up() -> None:
     world = World()
     client, server, c, s = connected(world, LinkSpec(delay=0.05), client_config=Config(keep_alive=5.0))
-    datagrams: list[bytes] = []
-    client.default_link.tap = datagrams.append
-    client.default_link.blackhole = True
-    ping(client, c)
-    server.receive(datagrams[0], VICTIM)
+    server.receive(intercept(client, c), VICTIM)
     world.run_for(3.2)
     assert s.paths[0].remote == client.address
     assert s.paths[0].validated
@@ -139,12 +137,9 @@ def test_address_that_never_answers_is_given_up() -> None:
 def test_path_without_an_address_to_go_back_to_ends_the_connection() -> None:
     world = World()
     client, server, c, s = connected(world, LinkSpec(delay=0.05))
-    datagrams: list[bytes] = []
-    client.default_link.tap = datagrams.append
-    client.default_link.blackhole = True
-    ping(client, c)
+    packet = intercept(client, c)
     s.paths[0].validated = False
-    server.receive(datagrams[0], VICTIM)
+    server.receive(packet, VICTIM)
     assert s.paths[0].fallback is None
     world.run_until(lambda: s.is_closed(), 5.0)
     assert s.lifecycle.closed.code == Code.NO_VIABLE_PATH
