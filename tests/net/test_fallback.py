@@ -5,10 +5,9 @@ The gate is UDP's way to the server, who listens for TCP where clients think it 
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import gevent
 import pytest
@@ -31,26 +30,25 @@ def _nothing_is_left() -> Iterator[None]:
     until(lambda: leftovers() <= before)
 
 
+def make_gate(loss: float = 0.0) -> WireProxy:
+    """A gate to nowhere yet, whose port nobody has for TCP."""
+    while True:
+        gate = WireProxy(f"{IDENTITY.peer_id}@127.0.0.1:1", loss=loss)
+        try:
+            listening_socket("127.0.0.1", gate.port).close()
+        except OSError:
+            with gate:
+                continue
+        return gate
+
+
 @contextmanager
 def gated(kind: str, closed: bool = True, **options: object) -> Iterator[tuple[jsp.Server, WireProxy]]:
     """A server, and UDP's gate to it (`loss`: 1 is closed)."""
-    with ExitStack() as stack:
-        gate, server = _gate(stack, kind, closed, options)
+    gate = make_gate(float(closed))
+    with gate, serving(config=jsp.Config(tcp_fallback=kind, tcp_port=gate.port), **options) as server:
         gate._target = ("127.0.0.1", server.server_port)
         yield server, gate
-
-
-def _gate(stack: ExitStack, kind: str, closed: bool, options: dict[str, object]) -> tuple[WireProxy, jsp.Server]:
-    for tries in range(5):
-        gate = stack.enter_context(WireProxy(f"{IDENTITY.peer_id}@127.0.0.1:1", loss=float(closed)))
-        config = jsp.Config(tcp_fallback=kind, tcp_port=gate.port)
-        try:
-            return gate, stack.enter_context(serving(config=config, **options))
-        except OSError as error:
-            # What is free for UDP may be somebody's for TCP.
-            if error.errno != errno.EADDRINUSE or tries == 4:
-                raise
-    raise AssertionError
 
 
 def connect(gate: WireProxy, kind: str | None, **config: object) -> jsp.Connection:
@@ -111,7 +109,7 @@ def test_who_only_reads_notices_too() -> None:
 
 @pytest.mark.parametrize("attempt", range(4))
 def test_a_connection_stays_with_its_worker(attempt: int) -> None:
-    gate = WireProxy(f"{IDENTITY.peer_id}@127.0.0.1:1")
+    gate = make_gate()
     with gate, crew(workers=3, config=jsp.Config(tcp_fallback="tcp", tcp_port=gate.port)) as server:
         gate._target = ("127.0.0.1", server.server_port)
         with connect(gate, "tcp") as conn:
@@ -133,7 +131,7 @@ def test_a_connection_stays_with_its_worker(attempt: int) -> None:
 
 def test_where_udp_passes_tcp_is_not_needed() -> None:
     with gated("tcp", closed=False) as (server, gate):
-        for _ in range(2):
+        for _ in range(5):
             with connect(gate, "tcp") as conn:
                 ask(conn)
                 # Where both are as quick as here TCP may have won; that is over soon.
