@@ -60,8 +60,12 @@ def _two_flows(link: Link, folder: Path) -> None:
     size = BEFORE_POLICERS if ab.queue_packets == 1 else min(MOST, round(link.rate / 8 * WORTH_S))
     config = jsp.Config(max_datagram_size=1452)
     # What is fetched travels from b to a, so the link is turned around.
-    with Lab(ba, ab, seed=SEED) as lab, serving(lab, config) as server:
-        conns = [connect(lab, server, config) for _ in range(2)]
-        jobs = [gevent.spawn(fetch, conn, size, i) for i, conn in enumerate(conns)]
+    with (
+        Lab(ba, ab, seed=SEED) as lab,
+        serving(lab, config) as server,
+        connect(lab, server, config) as first,
+        connect(lab, server, config) as second,
+    ):
+        jobs = [gevent.spawn(fetch, conn, size, i) for i, conn in enumerate((first, second))]
         for job in jobs:
             job.get()
