@@ -8,6 +8,7 @@ as long as TCP carries the connection, UDP is tried again and again, and taken w
 from __future__ import annotations
 
 import logging
+import math
 import socket as stdlib_socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -67,25 +68,27 @@ class Fallback:
         # Bytes received when the present pause began, and when to ask in it.
         self._received = 0
         self._ask_after = _LOOK_S
-        # The race: what was said so far, the carrier, when it began and how long UDP has.
+        # The race: what was said so far, the carrier, when either began and how long UDP has.
         self.racing = True
         self._said: list[Transmit] = []
         self._carrier: Carrier | None = None
-        self._begun = clock.now()
-        self._udp_has = 0.0
+        self._begun = self._tcp_begun = clock.now()
+        self._udp_has = math.inf
         self._released = self._refused = self._renewed = False
         source = self._endpoint.socket.source_for(remote)[0]
         known = self._endpoint.core.destinations.find((source, remote[0]), self._begun)
         if known is None:
             self._begin_tcp()
         else:
-            self._udp_has = _ROUND_TRIPS * known.rtt + _COMPUTING_S
-            self._start_timer(known.rtt / 2, self._begin_tcp)
+            # The smoothed one would say how full a queue was when a connection last filled it.
+            self._udp_has = _ROUND_TRIPS * known.minimum + _COMPUTING_S
+            self._start_timer(known.minimum / 2, self._begin_tcp)
 
     # --- the race ------------------------------------------------------------------------------------------
 
     def _begin_tcp(self) -> None:
         self._stop_timer()
+        self._tcp_begun = clock.now()
         self._carrier = self._connect()
 
     def on_sending(self, transmit: Transmit) -> None:
@@ -105,8 +108,8 @@ class Fallback:
         if carrier is not self._carrier or not self.racing:
             return
         now = clock.now()
-        # To connect took a round trip; with TLS it was more, and UDP has had its time.
-        self._udp_has = self._udp_has or _ROUND_TRIPS * (now - self._begun) + _COMPUTING_S
+        # To connect took a round trip, whatever it was before; with TLS it was more, and UDP has had its time.
+        self._udp_has = min(self._udp_has, _ROUND_TRIPS * (now - self._tcp_begun) + _COMPUTING_S)
         left = self._begun + self._udp_has - now
         if left <= 0 or self._context is not None:
             self._release()

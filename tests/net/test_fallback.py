@@ -6,6 +6,7 @@ The gate is UDP's way to the server, who listens for TCP where clients think it 
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ import pytest
 from gevent import socket as gevent_socket
 
 import jsp
+import jsp.net.clock as clock
 from jsp.net.carriers import listening_socket
 from jsp.net.fallback import Fallback
 from tests.net.support import IDENTITY, OTHER, ask, leftovers, serving, until
@@ -150,6 +152,22 @@ def test_a_server_without_fallback_serves_clients_that_have_it(listens: bool) ->
             assert conn.paths[0].kind == "udp"
         if stranger is not None:
             stranger.close()
+
+
+def test_round_trips_that_are_out_of_date_hold_nobody_up() -> None:
+    with gated("tcp", closed=False) as (_, gate):
+        with connect(gate, None) as conn:
+            destinations = conn._endpoint.core.destinations
+        known = destinations.find(("127.0.0.1", "127.0.0.1"), clock.now())
+        assert known is not None
+        found = known.rtt, known.minimum
+        gate.loss = 1.0
+        for smoothed, minimum, most in ((2.0, 0.01, 0.2), (2.0, 0.6, 0.5)):
+            known.rtt, known.minimum = smoothed, minimum
+            begun = time.monotonic()
+            with connect(gate, "tcp"):
+                assert time.monotonic() - begun < most
+        known.rtt, known.minimum = found
 
 
 def test_nobody_for_udp_is_not_nobody() -> None:
