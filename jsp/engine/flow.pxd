@@ -1,4 +1,8 @@
 # C types of flow.py.
+import cython
+
+cdef long long _ROUND_TRIPS
+cdef long long _GROWTH_MAX
 
 
 cdef class SendCredit:
@@ -11,6 +15,7 @@ cdef class SendCredit:
 
 
 cdef class ReceiveWindow:
+    cdef long long _last_read
     cdef double _last_update
     cdef long long _maximum
     cdef bint _peer_blocked
@@ -26,8 +31,10 @@ cdef class ReceiveWindow:
     cpdef bint on_read(self, long long size) except? -1
     cpdef on_blocked(self, long long limit)
     cpdef long long held(self) except? -1
+    @cython.locals(took=cython.double, worth=cython.double)
     cpdef long long advance(self, double now, double smoothed_rtt) except? -1
     cpdef on_lost(self)
+    cpdef widen(self)
 
 
 cdef class Memory:

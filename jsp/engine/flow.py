@@ -2,14 +2,20 @@
 """Credit: how much may be sent, how much may come (spec section 8.3; RFC 9000 section 4).
 
 `SendCredit` is what the peer allows us. `ReceiveWindow` is what we allow the peer: it moves only with what the
-application has *read*, never with what arrived, so a peer cannot make us hold more than one window. A window that
-the reader empties within two round trips doubles, up to its maximum.
+application has *read*, never with what arrived, so a peer cannot make us hold more than one window. It grows, up to
+its maximum, with what the reader takes: whoever reads as fast as data comes is never what holds a sender up.
 """
 
 from __future__ import annotations
 
 from jsp.config import LIMITS
 from jsp.errors import Code, ProtocolViolation
+
+# A window holds what is read in so many round trips: one until credit is back at the sender, who has half a window at
+# the least by then, and three while what was lost, and once more, is sent again and all behind it waits.
+_ROUND_TRIPS = 8
+# It becomes at most so many times as large at once: a burst that is read says little.
+_GROWTH_MAX = 4
 
 
 class SendCredit:
@@ -50,22 +56,17 @@ class ReceiveWindow:
     """
 
     __slots__ = (
-        "_last_update",
-        "_maximum",
-        "_peer_blocked",
-        "_read",
-        "_window",
-        "fragments",
-        "limit",
-        "received",
+        "_last_read", "_last_update", "_maximum", "_peer_blocked", "_read", "_window", "fragments", "limit", "received",
         "update_due",
-    )
+    )  # fmt: skip
 
     def __init__(self, window: int, maximum: int) -> None:
         self._window = window
         self._maximum = maximum
         self._read = 0
+        # When and where the limit was moved last.
         self._last_update = 0.0
+        self._last_read = 0
         self._peer_blocked = False
         self.limit = window
         self.received = 0
@@ -87,14 +88,14 @@ class ReceiveWindow:
     def on_read(self, size: int) -> bool:
         """The application took `size` bytes. Returns whether the peer should be told of new credit."""
         self._read += size
-        if self._peer_blocked or self.limit - self._read <= self._window // 2:
+        if self._peer_blocked or 4 * (self.limit - self._read) <= 3 * self._window:
             self.update_due = True
         return self.update_due
 
     def on_blocked(self, limit: int) -> None:
         """The peer has used up `limit` and wants more.
 
-        Half a window may never become free: a message that is not whole cannot be read. So a peer that is stuck
+        A quarter of a window may never become free: a message that is not whole cannot be read. So a peer that is stuck
         gets whatever there is, now or with the next byte that is read.
         """
         if limit == self.limit:
@@ -109,10 +110,13 @@ class ReceiveWindow:
         """The limit to tell the peer: a new one, or the last one again when it was lost."""
         self.update_due = False
         if self._read + self._window > self.limit:
-            # Half the window went by since the last update: was that within two round trips?
-            if self._last_update and not self._peer_blocked and now - self._last_update < 2 * smoothed_rtt:
-                self._window = min(2 * self._window, self._maximum)
+            if self._last_update and not self._peer_blocked:
+                took = max(now - self._last_update, 1e-6)
+                worth = (self._read - self._last_read) * _ROUND_TRIPS * smoothed_rtt / took
+                if worth > self._window:
+                    self._window = int(min(worth, _GROWTH_MAX * self._window, self._maximum))
             self._last_update = now
+            self._last_read = self._read
             self._peer_blocked = False
             self.limit = self._read + self._window
         return self.limit
@@ -120,6 +124,12 @@ class ReceiveWindow:
     def on_lost(self) -> None:
         """The frame that told the limit was lost."""
         self.update_due = True
+
+    def widen(self) -> None:
+        """The reader waits for a gap to close: when what is behind it takes half of the window, that is too small."""
+        if self.received - self._read > self._window // 2 and self._window < self._maximum:
+            self._window = min(_GROWTH_MAX * self._window, self._maximum)
+            self.update_due = True
 
 
 class Memory:

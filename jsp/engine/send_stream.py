@@ -182,7 +182,8 @@ class SendStream(Sender):
         )
         if unsent <= allowed:
             return end
-        self._scheduler.on_blocked(self, self.credit.limit - self.credit.used <= allowed)
+        if allowed <= 0:
+            self._scheduler.on_blocked(self, self.credit.limit - self.credit.used <= allowed)
         return buffer.sent + allowed
 
     def _write_frame(self, train: Train, offset: int, offset_size: int, stop: int, room: int) -> int:

@@ -190,6 +190,8 @@ class StreamTable:
         if recv.on_data(frame, data, number) and not recv.signalled:
             recv.signalled = True
             self._events.append(StreamReadable(frame.id))
+        if recv.window.update_due:
+            self.control[frame.id] = None
         if recv.state is _RECEIVED:
             self._settle(stream)
 

@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsp.config import KIB, LIMITS, Config
+from jsp.config import KIB, LIMITS, MIB, Config
 from jsp.engine.flow import ConnectionWindow, Memory, ReceiveWindow, SendCredit
 from jsp.engine.modes import BEST_EFFORT
 from jsp.errors import Code, ProtocolViolation
+from tests.engine.test_datagram_sizes import read_all, write
 from tests.profiles import examples
+from tests.sim.link import LinkSpec
 from tests.sim.world import World, confirmed_peer, connected
 
-RTT = 0.1
+RTT = 0.125
 
 
 def test_credit_only_grows() -> None:
@@ -44,13 +46,13 @@ def test_credit_moves_with_what_is_read_and_not_with_what_arrives() -> None:
     window = ReceiveWindow(100, 100)
     window.on_received(100)
     assert not window.update_due
-    assert not window.on_read(49)
+    assert not window.on_read(24)
     assert window.on_read(1)
     assert window.update_due
-    assert window.advance(1.0, RTT) == window.limit == 150
+    assert window.advance(1.0, RTT) == window.limit == 125
     assert not window.update_due
-    assert window.held() == 50
-    window.on_received(50)
+    assert window.held() == 75
+    window.on_received(25)
     with pytest.raises(ProtocolViolation):
         window.on_received(1)
 
@@ -69,32 +71,46 @@ def test_a_lost_update_is_told_again() -> None:
 # --- growth --------------------------------------------------------------------------------------------------------
 
 
-def read_half(window: ReceiveWindow, now: float) -> int:
-    """The application empties half a window at `now`; the size of the window the peer then has."""
-    half = (window.limit - window.received + window.held()) // 2
-    window.on_received(half)
+def read_quarter(window: ReceiveWindow, now: float) -> int:
+    """The application reads a quarter of a window until `now`; the size of the window the peer then has."""
+    window.on_received((window.limit - window.received) // 4)
     window.on_read(window.held())
-    before = window.received
-    return window.advance(now, RTT) - before
+    return window.advance(now, RTT) - window.received
 
 
-def test_a_window_emptied_within_two_round_trips_doubles_up_to_its_maximum() -> None:
-    window = ReceiveWindow(1000, 3000)
-    assert read_half(window, 1.0) == 1000
-    assert read_half(window, 1.19) == 2000
-    assert read_half(window, 1.38) == 3000
-    assert read_half(window, 1.5) == 3000
+def test_a_window_is_what_is_read_in_eight_round_trips() -> None:
+    window = ReceiveWindow(1000, 9000)
+    assert read_quarter(window, 1.0) == 1000
+    # 250 in a round trip.
+    assert read_quarter(window, 1.125) == 2000
+    # Four times as much at once, and the maximum.
+    assert read_quarter(window, 1.126) == 8000
+    assert read_quarter(window, 1.127) == 9000
+    assert read_quarter(window, 1.127) == 9000
 
 
 def test_a_slow_reader_gets_no_larger_window() -> None:
     window = ReceiveWindow(1000, 8000)
     for i in range(10):
-        assert read_half(window, 1.0 + i * 0.2001) == 1000
+        assert read_quarter(window, 1.0 + i * 0.2501) == 1000
+
+
+def test_what_waits_behind_a_gap_fills_no_window() -> None:
+    window = ReceiveWindow(1000, 9000)
+    window.on_received(100)
+    window.on_read(100)
+    for held, limit in ((500, 1000), (501, 4100), (2000, 4100), (2001, 9100), (9000, 9100)):
+        window.on_received(held - window.held())
+        window.widen()
+        if window.update_due:
+            assert window.advance(1.0, RTT) == window.limit
+        assert window.limit == limit
+    assert not window.update_due, "there are bounds"
 
 
 def test_an_update_told_again_is_no_sign_of_speed() -> None:
     window = ReceiveWindow(1000, 8000)
-    read_half(window, 1.0)
+    read_quarter(window, 1.0)
     window.on_lost()
     window.advance(1.01, RTT)
     window.on_lost()
@@ -122,7 +138,7 @@ def test_a_blocked_peer_gets_the_next_byte_that_is_read() -> None:
     assert not window.update_due
     assert window.on_read(1)
     assert window.advance(1.0, RTT) == 101
-    # It is stuck no more: half a window from here on.
+    # It is stuck no more: a quarter of a window from here on.
     window.on_received(1)
     assert not window.on_read(10)
 
@@ -202,6 +218,26 @@ def test_everything_gets_through_and_never_more_than_a_window_is_held(
             else:
                 credit.raise_to(limit)
     assert (credit.used, read, window.held()) == (total, total, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_losses_leave_no_sender_without_credit(seed: int) -> None:
+    """Who reads all that comes holds nobody up, though what was lost, once and again, holds up what is read."""
+    world = World(seed)
+    client, server, c, s = connected(
+        world, LinkSpec(delay=0.05, rate=2_500_000, queue=250_000, loss=0.02), server_config=Config(congestion="bbr")
+    )
+    read_all(client)
+    write(server, s, 20 * MIB)
+    credit = next(iter(s.streams.streams.values())).send.credit
+    blocked = set()
+
+    def is_over() -> bool:
+        blocked.add(credit.blocked_at)
+        return c.window.held() == 0 and c.window.received == 20 * MIB
+
+    world.run_until(is_over)
+    assert len(blocked - {-1}) <= 2
 
 
 # --- all connections of an endpoint together -----------------------------------------------------------------------
