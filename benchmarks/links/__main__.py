@@ -20,6 +20,9 @@ OUTPUT = Path(__file__).parent.parent / "results" / "links.json"
 # Of three flows of a kind, seconds between two beginnings.
 _STAGGER = 3.0
 
+# Seconds for flows to find their shares: BBR looks for more bandwidth every two or three.
+_SHARING = 18.0
+
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.links", description=__doc__)
@@ -43,6 +46,7 @@ def _measure(samples: figures.Samples, name: str, who: Contestant, seconds: floa
     link, seconds = LINKS[name], max(seconds, SECONDS.get(name, 0))
     samples["alone"] = figures.alone(run(link, [(who, 0)], seconds, seed))
     if name in SHARED:
+        seconds = max(seconds, _SHARING)
         three = run(link, [(who, i * _STAGGER) for i in range(3)], seconds + 2 * _STAGGER, seed)
         samples["three"] = figures.together(three, 2 * _STAGGER + seconds / 3)
         two = run(link, [(who, 0), (CONTESTANTS[CUBIC], 0)], seconds, seed)

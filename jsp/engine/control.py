@@ -88,7 +88,7 @@ class Control:
             train.note(self, frames.DATA_BLOCKED, credit)
         while self._scheduler.stream_blocked:
             stream = self._scheduler.stream_blocked[-1]
-            if isinstance(stream, SendStream) and stream.credit.blocked_at != stream.credit.limit:
+            if isinstance(stream, SendStream) and stream.is_blocked() and stream.credit.blocked_at != stream.credit.limit:
                 if not push_frame(train, frames.STREAM_DATA_BLOCKED, stream.id, stream.credit.limit):
                     return False
                 stream.credit.blocked_at = stream.credit.limit

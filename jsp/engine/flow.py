@@ -3,7 +3,8 @@
 
 `SendCredit` is what the peer allows us. `ReceiveWindow` is what we allow the peer: it moves only with what the
 application has *read*, never with what arrived, so a peer cannot make us hold more than one window. It grows, up to
-its maximum, with what the reader takes: whoever reads as fast as data comes is never what holds a sender up.
+its maximum, with what the reader takes, and when it is what waits behind a gap that fills it: whoever reads as fast as
+data comes is never what holds a sender up.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from jsp.errors import Code, ProtocolViolation
 # A window holds what is read in so many round trips: one until credit is back at the sender, who has half a window at
 # the least by then, and three while what was lost, and once more, is sent again and all behind it waits.
 _ROUND_TRIPS = 8
-# It becomes at most so many times as large at once: a burst that is read says little.
+# It becomes at most so many times as large at once.
 _GROWTH_MAX = 4
 
 
@@ -110,8 +111,9 @@ class ReceiveWindow:
         """The limit to tell the peer: a new one, or the last one again when it was lost."""
         self.update_due = False
         if self._read + self._window > self.limit:
-            if self._last_update and not self._peer_blocked:
-                took = max(now - self._last_update, 1e-6)
+            if self._last_update:
+                # A burst that is read within a round trip says little of how much is read in one.
+                took = max(now - self._last_update, smoothed_rtt, 1e-6)
                 worth = (self._read - self._last_read) * _ROUND_TRIPS * smoothed_rtt / took
                 if worth > self._window:
                     self._window = int(min(worth, _GROWTH_MAX * self._window, self._maximum))

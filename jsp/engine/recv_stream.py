@@ -99,7 +99,7 @@ class RecvStream:
             self._connection.on_fragments(assembler.gaps() - gaps)
         if fin and self.state is _OPEN:
             self.state = move(RECEIVING, self.state, ReceiveMoved.FIN)
-        if gaps and not assembler.ready:
+        if gaps and not assembler.ready and self.state is _OPEN:
             self.window.widen()
         if assembler.next > before:
             if number > self._moved_by:

@@ -190,7 +190,7 @@ class StreamTable:
         if recv.on_data(frame, data, number) and not recv.signalled:
             recv.signalled = True
             self._events.append(StreamReadable(frame.id))
-        if recv.window.update_due:
+        if recv.has_control():
             self.control[frame.id] = None
         if recv.state is _RECEIVED:
             self._settle(stream)

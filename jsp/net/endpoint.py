@@ -145,6 +145,11 @@ class Endpoint:
         for address in [address for address in self._others if address not in used]:
             socket, reader = self._others.pop(address)
             end_watcher(reader)
+            if self._unsent is not None and self._unsent.local == address:
+                # What waits for it is lost, as packets are; the others have their turn.
+                self._unsent = None
+                self._stop_writer()
+                self.hub.loop.run_callback(self._flush)
             socket.close()
 
     def _socket_of(self, transmit: Transmit) -> UdpSocket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import jsp.net.clock as clock
@@ -141,7 +142,8 @@ def start(
     if path is None:
         raise PathFailed("no path can be opened now")
     for host, remote in others:
-        path.ask_at(remote, _bind(conn, host, 0, remote), conn.core.entropy(8))
+        with suppress(OSError):  # of a network that is gone again
+            path.ask_at(remote, _bind(conn, host, 0, remote), conn.core.entropy(8))
     return path
 
 
@@ -189,8 +191,9 @@ def _bind(conn: Connection, host: str, port: int, remote: Address) -> Address:
         if not endpoint.socket.is_anywhere():
             raise PathFailed("the server listens on one address only")
         return (host, *endpoint.socket.address[1:])
+    index = index_for(host, remote)
     socket = UdpSocket((host, port), family_of(host))
-    socket.leave_by(index_for(host, remote))
+    socket.leave_by(index)
     endpoint.add_socket(socket)
     return socket.address
 

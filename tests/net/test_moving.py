@@ -8,6 +8,9 @@ import gevent
 import pytest
 
 import jsp
+from jsp.engine.traffic import Transmit
+from jsp.net import moving
+from jsp.net.udp import AF_INET, UdpSocket
 from tests.net.support import Echo, ask, leftovers, serving, until
 
 
@@ -128,3 +131,23 @@ def test_a_preferred_address_where_nobody_answers_changes_nothing() -> None:
             ask(conn)
             assert conn.remote_address[0] == "127.0.0.1"
             ask(conn)
+
+
+def test_what_waits_for_a_socket_that_is_closed_holds_nobody_up() -> None:
+    with serving(Echo) as server, jsp.connect(server.url) as conn:
+        endpoint = conn._endpoint
+        further = UdpSocket(("127.0.0.1", 0), AF_INET)
+        endpoint.add_socket(further)
+        endpoint._wait_writable(Transmit(conn.remote_address, b"late", 4, further.address))
+        endpoint.keep_sockets(set())
+        with gevent.Timeout(5):
+            ask(conn)
+
+
+def test_a_network_that_is_gone_keeps_no_other_from_being_asked() -> None:
+    with serving(Echo) as server, jsp.connect(server.url) as conn:
+        remote = conn.remote_address
+        others = [("192.0.2.1", remote), ("127.0.0.9", remote)]
+        until(lambda: conn.core.mobility.can_open(conn.core, False))
+        path = moving.start(conn, "127.0.0.8", None, False, others)
+        assert {challenge.local[0] for challenge in path.challenges if challenge.local} >= {"127.0.0.9"}

@@ -58,7 +58,8 @@ def _two_flows(link: Link, folder: Path) -> None:
     """Two connections at once."""
     ab, ba = link.directions(folder)
     size = BEFORE_POLICERS if ab.queue_packets == 1 else min(MOST, round(link.rate / 8 * WORTH_S))
-    config = jsp.Config(max_datagram_size=1452)
+    # This process stays on a host that has neither host's addresses.
+    config = jsp.Config(max_datagram_size=1452, migrate=False)
     # What is fetched travels from b to a, so the link is turned around.
     with (
         Lab(ba, ab, seed=SEED) as lab,
