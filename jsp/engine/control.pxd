@@ -18,7 +18,7 @@ cdef class Control:
 
     cpdef long long ping(self) except? -1
     cpdef bint has_frames(self) except? -1
-    cpdef bint write_frames(self, Train train, double now, double smoothed_rtt) except? -1
+    cpdef bint write_frames(self, Train train, double now, double shortest_rtt) except? -1
     cpdef bint _write_blocked(self, Train train) except? -1
     cpdef on_acked(self, long long kind, value)
     cpdef on_lost(self, long long kind, value)

@@ -55,7 +55,7 @@ class Control:
             or (bool(self._scheduler.credit_blocked) and self._credit.blocked_at != self._credit.limit)
         )
 
-    def write_frames(self, train: Train, now: float, smoothed_rtt: float) -> bool:
+    def write_frames(self, train: Train, now: float, shortest_rtt: float) -> bool:
         """Write what is due; False when the packet is full."""
         if train.room() < 32:
             return False
@@ -64,7 +64,7 @@ class Control:
             self.handshake_done_due = False
             train.note(self, frames.HANDSHAKE_DONE, 0)
         if self._window.update_due:
-            push_frame(train, frames.MAX_DATA, self._window.advance(now, smoothed_rtt))
+            push_frame(train, frames.MAX_DATA, self._window.advance(now, shortest_rtt))
             train.note(self, frames.MAX_DATA, 0)
         if self._pings:
             # One PING measures for all who asked.
@@ -88,7 +88,11 @@ class Control:
             train.note(self, frames.DATA_BLOCKED, credit)
         while self._scheduler.stream_blocked:
             stream = self._scheduler.stream_blocked[-1]
-            if isinstance(stream, SendStream) and stream.is_blocked() and stream.credit.blocked_at != stream.credit.limit:
+            if (
+                isinstance(stream, SendStream)
+                and stream.is_blocked()
+                and stream.credit.blocked_at != stream.credit.limit
+            ):
                 if not push_frame(train, frames.STREAM_DATA_BLOCKED, stream.id, stream.credit.limit):
                     return False
                 stream.credit.blocked_at = stream.credit.limit

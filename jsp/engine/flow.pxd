@@ -32,7 +32,7 @@ cdef class ReceiveWindow:
     cpdef on_blocked(self, long long limit)
     cpdef long long held(self) except? -1
     @cython.locals(took=cython.double, worth=cython.double)
-    cpdef long long advance(self, double now, double smoothed_rtt) except? -1
+    cpdef long long advance(self, double now, double shortest_rtt) except? -1
     cpdef on_lost(self)
     cpdef widen(self)
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 from jsp.config import LIMITS
 from jsp.errors import Code, ProtocolViolation
 
-# A window holds what is read in so many round trips: one until credit is back at the sender, who has half a window at
-# the least by then, and three while what was lost, and once more, is sent again and all behind it waits.
+# A window holds what is read in so many of the shortest round trips: two under way where a queue is as long as the
+# path, three while what was lost, and lost again, is sent once more and all behind it waits, and a quarter that is not
+# told yet. Longer ones would have it grow with the queue that it fills.
 _ROUND_TRIPS = 8
 # It becomes at most so many times as large at once.
 _GROWTH_MAX = 4
@@ -107,14 +108,14 @@ class ReceiveWindow:
         """Bytes received and not yet read."""
         return self.received - self._read
 
-    def advance(self, now: float, smoothed_rtt: float) -> int:
+    def advance(self, now: float, shortest_rtt: float) -> int:
         """The limit to tell the peer: a new one, or the last one again when it was lost."""
         self.update_due = False
         if self._read + self._window > self.limit:
             if self._last_update:
                 # A burst that is read within a round trip says little of how much is read in one.
-                took = max(now - self._last_update, smoothed_rtt, 1e-6)
-                worth = (self._read - self._last_read) * _ROUND_TRIPS * smoothed_rtt / took
+                took = max(now - self._last_update, shortest_rtt, 1e-6)
+                worth = (self._read - self._last_read) * _ROUND_TRIPS * shortest_rtt / took
                 if worth > self._window:
                     self._window = int(min(worth, _GROWTH_MAX * self._window, self._maximum))
             self._last_update = now

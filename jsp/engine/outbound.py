@@ -326,11 +326,11 @@ def _write_ack(conn: ConnectionCore, path: Path, train: Train, now: float, wants
 
 def _write_control(conn: ConnectionCore, path: Path, train: Train, now: float) -> bool:
     """Control frames, in this order; False when the packet is full and more is left."""
-    rtt = path.recovery.rtt.smoothed
+    rtt = path.recovery.rtt.minimum
     if not conn.alone:
         # Credit must last for a round trip of the slowest path, too.
         for other in conn.paths.values():
-            rtt = max(rtt, other.recovery.rtt.smoothed)
+            rtt = max(rtt, other.recovery.rtt.minimum)
     # First what lets the peer go on: the end of the handshake, credit.
     if conn.control.has_frames() and not conn.control.write_frames(train, now, rtt):
         return False

@@ -47,5 +47,5 @@ cdef class RecvStream:
     cpdef long long take_reset(self) except? -1
     cpdef _consume_all(self)
     cpdef bint has_control(self) except? -1
-    cpdef write_control(self, Writer w, double now, double smoothed_rtt)
+    cpdef write_control(self, Writer w, double now, double shortest_rtt)
     cpdef on_control_lost(self, long long token)

@@ -203,7 +203,7 @@ class RecvStream:
         """Whether STOP or MAX_STREAM_DATA is due."""
         return self._stop_due or (self.window.update_due and self.state is _OPEN)
 
-    def write_control(self, w: Writer, now: float, smoothed_rtt: float) -> list[int] | None:
+    def write_control(self, w: Writer, now: float, shortest_rtt: float) -> list[int] | None:
         """Write what is due; the tokens to note, or None when it does not fit."""
         tokens: list[int] = []
         if self._stop_due:
@@ -214,7 +214,7 @@ class RecvStream:
         if self.window.update_due and self.state is _OPEN:
             if w.room() < 17:
                 return None
-            push_frame(w, frames.MAX_STREAM_DATA, self.id, self.window.advance(now, smoothed_rtt))
+            push_frame(w, frames.MAX_STREAM_DATA, self.id, self.window.advance(now, shortest_rtt))
             tokens.append(WINDOW_TOKEN)
         return tokens
 

@@ -79,9 +79,9 @@ cdef class StreamTable:
     cpdef bint unfinished(self) except? -1
     cpdef bint has_control(self) except? -1
     @cython.locals(kind=cython.longlong, limit=cython.longlong, stream=Stream)
-    cpdef bint write_control(self, Train train, double now, double smoothed_rtt) except? -1
+    cpdef bint write_control(self, Train train, double now, double shortest_rtt) except? -1
     @cython.locals(send=SendStream)
-    cpdef bint _write_stream_control(self, Stream stream, Train train, double now, double smoothed_rtt) except? -1
+    cpdef bint _write_stream_control(self, Stream stream, Train train, double now, double shortest_rtt) except? -1
     cpdef on_acked(self, long long kind, long long _)
     cpdef on_lost(self, long long kind, long long _)
 

@@ -326,7 +326,7 @@ class StreamTable:
             self._wanted[UNI] and self._blocked_told[UNI] != self._peer_limit[UNI]
         )
 
-    def write_control(self, train: Train, now: float, smoothed_rtt: float) -> bool:
+    def write_control(self, train: Train, now: float, shortest_rtt: float) -> bool:
         """Control frames of streams and of the table; False when the packet is full."""
         for kind in (BIDI, UNI):
             if self.update_due[kind]:
@@ -346,14 +346,14 @@ class StreamTable:
         while self.control:
             stream_id = next(iter(self.control))
             stream = self.streams.get(stream_id)
-            if stream is not None and not self._write_stream_control(stream, train, now, smoothed_rtt):
+            if stream is not None and not self._write_stream_control(stream, train, now, shortest_rtt):
                 return False
             del self.control[stream_id]
         return True
 
-    def _write_stream_control(self, stream: Stream, train: Train, now: float, smoothed_rtt: float) -> bool:
+    def _write_stream_control(self, stream: Stream, train: Train, now: float, shortest_rtt: float) -> bool:
         if stream.recv is not None:
-            tokens = stream.recv.write_control(train, now, smoothed_rtt)
+            tokens = stream.recv.write_control(train, now, shortest_rtt)
             if tokens is None:
                 return False
             for token in tokens:

@@ -14,6 +14,7 @@ cdef long long _PROBE_RTT
 cdef double _GAIN_STARTUP
 cdef double _GAIN_DRAIN
 cdef double _GAIN_DOWN
+cdef double _GAIN_DOWN_OWN
 cdef double _GAIN_UP
 cdef double _CWND_GAIN
 cdef double _CWND_GAIN_UP
@@ -37,6 +38,8 @@ cdef double _QUANTUM_S
 cdef double _QUANTUM_MAX
 cdef long long _UNBOUNDED
 cdef double _NEVER
+cdef double _EMPTY
+cdef double _QUEUED_OWN
 cdef long long _ACKS_INIT
 cdef long long _ACKS_REFILLING
 cdef long long _ACKS_STARTING
@@ -54,6 +57,7 @@ cdef class Bbr(BbrModel):
     cdef bint _full_bw_now
     cdef long long _full_bw_rounds
     cdef bint _idle_restart
+    cdef bint _own_queue
     cdef double _pacing_gain
     cdef long long _prior_window
     cdef double _probe_rtt_done

@@ -21,6 +21,8 @@ _STARTUP, _DRAIN, _DOWN, _CRUISE, _REFILL, _UP, _PROBE_RTT = range(7)
 STARTUP_PACING_GAIN = 2.77
 DRAIN_PACING_GAIN = 0.5
 _GAIN_STARTUP, _GAIN_DRAIN, _GAIN_DOWN, _GAIN_UP = STARTUP_PACING_GAIN, DRAIN_PACING_GAIN, 0.9, 1.25
+DOWN_OWN_QUEUE_GAIN = 0.75
+_GAIN_DOWN_OWN = DOWN_OWN_QUEUE_GAIN
 _CWND_GAIN, _CWND_GAIN_UP, _CWND_GAIN_PROBE_RTT = 2.0, 2.25, 0.5
 PACING_MARGIN = 0.99
 _MARGIN = PACING_MARGIN
@@ -46,6 +48,8 @@ _MINIMUM_PIPE = 4  # datagrams
 _QUANTUM_S, _QUANTUM_MAX = 0.001, 65536
 _UNBOUNDED = UNBOUNDED
 _NEVER = math.inf
+# Round trips of a path whose queue is empty, and of one that a round of probing has begun to fill.
+_EMPTY, _QUEUED_OWN = 1.05, 1.15
 
 # What is known of the ACKs now arriving (`_ack_phase`): what they tell was sent in which part of a probe.
 _ACKS_INIT, _ACKS_REFILLING, _ACKS_STARTING, _ACKS_FEEDBACK, _ACKS_STOPPING = range(5)
@@ -58,7 +62,7 @@ class Bbr(BbrModel):
 
     __slots__ = (
         "_ack_phase", "_cwnd_gain", "_cwnd_limited", "_cycle_start", "_drain_round", "_full_bw", "_full_bw_now",
-        "_full_bw_rounds", "_idle_restart", "_pacing_gain", "_prior_window", "_probe_rtt_done",
+        "_full_bw_rounds", "_idle_restart", "_own_queue", "_pacing_gain", "_prior_window", "_probe_rtt_done",
         "_probe_rtt_round_done", "_probe_samples", "_probe_wait", "_rate", "_undo_bw_shortterm",
         "_undo_inflight_longterm", "_undo_inflight_shortterm", "_undo_state", "_up_rounds", "state",
     )  # fmt: skip
@@ -76,6 +80,7 @@ class Bbr(BbrModel):
         self._full_bw = 0.0
         self._full_bw_rounds = 0
         self._full_bw_now = False
+        self._own_queue = False
         self._drain_round = 0
         self._ack_phase = _ACKS_INIT
         self._probe_samples = False
@@ -289,6 +294,8 @@ class Bbr(BbrModel):
         self._next_round = sample.delivered
         self._reset_full_bw(sample.rate)
         self._up_rounds = 1
+        # A queue that was not there before the probe is its own: it shows that there is no more, and may go quickly.
+        self._own_queue = 0 < sample.rtt <= self.min_rtt * _EMPTY
         self._enter(_UP, _GAIN_UP, _CWND_GAIN_UP)
 
     def _update_cycle(self, sample: AckSample) -> None:
@@ -307,7 +314,10 @@ class Bbr(BbrModel):
             if self._round_start:
                 self._start_up(sample)
         elif state == _UP:
-            if bounded:
+            if self._own_queue and self._round_start and sample.rtt > self.min_rtt * _QUEUED_OWN:
+                self._start_down(sample.now, sample.delivered)
+                self._pacing_gain = _GAIN_DOWN_OWN
+            elif bounded:
                 # Bounded by the model, not by the path: growth cannot show yet.
                 self._reset_full_bw(sample.rate)
             elif self._full_bw_now:

@@ -8,6 +8,7 @@ cdef double _BETA
 cdef double _AMBIENT_MAX
 cdef double _BURST_MAX
 cdef double _QUEUED
+cdef double _CONFIRMED
 cdef double _AMBIENT_UP
 cdef double _AMBIENT_DOWN
 cdef double _TRAIN_LOSS
@@ -25,6 +26,7 @@ cdef class BbrModel(Controller):
     cdef double _bw_cycle
     cdef double _bw_latest
     cdef double _bw_round
+    cdef list _rates
     cdef double _bw_shortterm
     cdef long long _calm_rounds
     cdef long long _extra_acked
@@ -56,8 +58,9 @@ cdef class BbrModel(Controller):
 
     cpdef long long _bdp(self, double bw) except? -1
     cpdef _update_round(self, AckSample sample)
-    @cython.locals(rate=cython.double)
+    @cython.locals(rate=cython.double, usual=cython.double)
     cpdef _update_max_bw(self, AckSample sample)
+    cpdef _take_bw(self, double rate)
     @cython.locals(expected=cython.double, extra=cython.longlong)
     cpdef _update_ack_aggregation(self, AckSample sample)
     @cython.locals(now=cython.double, rtt=cython.double)

@@ -1,9 +1,10 @@
 # cython: language_level=3, annotation_typing=False, nonecheck=True
 """What BBR knows of a path (draft-ietf-ccwg-bbr section 5.5): what it delivers, how long that takes, what it bears.
 
-Two things are added to the draft. Losses that go on where a queue would show, and none does, are the path's own and
-no congestion (`_ambient`). And a path that drops most of an initial window, because its queue has no room for trains,
-gets its datagrams one by one (`trains`).
+Some things are added to the draft. Losses that go on where a queue would show, and none does, are the path's own and
+no congestion (`_ambient`). A path that drops most of an initial window, because its queue has no room for trains, gets
+its datagrams one by one (`trains`). Of the rates that a round trip's ACKs show, the best quarter is passed over. And
+where round trips come down to the shortest by themselves there is no ProbeRTT.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ TRAIN_LOSS = 0.5
 TRAIN_DATAGRAMS_LOST = 3
 _TRAIN_LOSS, _TRAIN_LOST = TRAIN_LOSS, TRAIN_DATAGRAMS_LOST
 
+# Round trips hardly longer than the shortest confirm it.
+CONFIRMED = 1 + 1 / 64
+_CONFIRMED = CONFIRMED
 MIN_RTT_FILTER_S = 10.0
 PROBE_RTT_INTERVAL_S = 5.0
 _MIN_RTT_FILTER, _RTT_INTERVAL = MIN_RTT_FILTER_S, PROBE_RTT_INTERVAL_S
@@ -51,8 +55,8 @@ class BbrModel(Controller):
         "_extra_acked", "_extra_before", "_extra_delivered", "_extra_half", "_extra_start", "_filled",
         "_inflight_latest", "_inflight_shortterm", "_loss_events", "_loss_round_delivered", "_loss_round_start",
         "_lost_in_round", "_min_rtt_time", "_next_round", "_probe_rtt_delay", "_probe_rtt_expired", "_probe_rtt_time",
-        "_round", "_round_delivered", "_round_start", "_rounds_since_probe", "_rtt_latest", "bw", "inflight_longterm",
-        "max_bw", "min_rtt",
+        "_rates", "_round", "_round_delivered", "_round_start", "_rounds_since_probe", "_rtt_latest", "bw",
+        "inflight_longterm", "max_bw", "min_rtt",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
@@ -60,6 +64,8 @@ class BbrModel(Controller):
         self.max_bw = self.bw = 0.0
         self._bw_before = self._bw_cycle = self._bw_latest = self._bw_round = 0.0
         self._bw_shortterm = _NEVER
+        # What the ACKs of this round trip said.
+        self._rates: list[float] = []
         self.inflight_longterm = self._inflight_shortterm = _UNBOUNDED
         self._inflight_latest = 0
         self._round = self._next_round = self._round_delivered = self._rounds_since_probe = 0
@@ -87,10 +93,22 @@ class BbrModel(Controller):
 
     def _update_max_bw(self, sample: AckSample) -> None:
         rate = sample.rate
-        if rate >= self.max_bw or not sample.app_limited:
-            self._bw_cycle = max(self._bw_cycle, rate)
-            self.max_bw = max(self._bw_before, self._bw_cycle)
+        if self._filled:
+            # An ACK that was late makes those that follow seem to come fast: of a round the best are passed over.
+            if self._round_start and self._rates:
+                self._rates.sort()
+                usual = self._rates[(3 * len(self._rates) - 1) // 4]
+                if usual >= self.max_bw or not sample.app_limited:
+                    self._take_bw(usual)
+                self._rates = []
+            self._rates.append(rate)
+        elif rate >= self.max_bw or not sample.app_limited:
+            self._take_bw(rate)
         self._bw_round = max(self._bw_round, rate)
+
+    def _take_bw(self, rate: float) -> None:
+        self._bw_cycle = max(self._bw_cycle, rate)
+        self.max_bw = max(self._bw_before, self._bw_cycle)
 
     def _update_ack_aggregation(self, sample: AckSample) -> None:
         expected = self.bw * (sample.now - self._extra_start)
@@ -112,6 +130,9 @@ class BbrModel(Controller):
         self._probe_rtt_expired = self._probe_rtt_time > 0 and now > self._probe_rtt_time + _RTT_INTERVAL
         if rtt > 0 and (rtt < self._probe_rtt_delay or self._probe_rtt_expired):
             self._probe_rtt_delay = rtt
+            self._probe_rtt_time = now
+        elif 0 < rtt <= self._probe_rtt_delay * _CONFIRMED:
+            # The queue empties by itself: no need to stop for that.
             self._probe_rtt_time = now
         if self._probe_rtt_delay < self.min_rtt or now > self._min_rtt_time + _MIN_RTT_FILTER:
             self.min_rtt = self._probe_rtt_delay

@@ -83,10 +83,13 @@ def test_a_window_is_what_is_read_in_eight_round_trips() -> None:
     assert read_quarter(window, 1.0) == 1000
     # 250 in a round trip.
     assert read_quarter(window, 1.125) == 2000
-    # Four times as much at once, and the maximum.
-    assert read_quarter(window, 1.126) == 8000
-    assert read_quarter(window, 1.127) == 9000
-    assert read_quarter(window, 1.127) == 9000
+    # A burst counts as what is read in a round trip.
+    assert read_quarter(window, 1.126) == 4000
+    # Bounds: four times as much, and the maximum.
+    window.on_received(window.limit - window.received)
+    window.on_read(4000)
+    assert window.advance(1.25, RTT) - window.received == 9000
+    assert read_quarter(window, 1.26) == 9000
 
 
 def test_a_slow_reader_gets_no_larger_window() -> None:

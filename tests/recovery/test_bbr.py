@@ -27,14 +27,21 @@ class Rounds:
         self.states: list[int] = []
 
     def play(
-        self, rate: float, rtt: float = RTT, *, app_limited: bool = False, lost: int = 0, remaining: int | None = None
+        self,
+        rate: float,
+        rtt: float = RTT,
+        *,
+        app_limited: bool = False,
+        lost: int = 0,
+        remaining: int | None = None,
+        prior_delivered: int | None = None,
     ) -> None:
         c = self.c
         self.now += rtt
         sample = AckSample()
         sample.now, sample.rtt, sample.rate, sample.app_limited = self.now, rtt, rate, app_limited
         sample.acked = sample.fresh = max(1, int(rate * rtt))
-        sample.prior_delivered = self.delivered
+        sample.prior_delivered = self.delivered if prior_delivered is None else prior_delivered
         self.delivered += sample.acked
         sample.delivered = self.delivered
         sample.lost_since = lost
@@ -160,8 +167,25 @@ def test_probing_finds_what_has_become_free() -> None:
     rounds = filled()
     rounds.play_until(UP)
     rounds.play(1.25e6)
+    rounds.play(1.25e6)
     assert rounds.c.max_bw == pytest.approx(1.25e6)
     assert rounds.c.state == UP
+
+
+@pytest.mark.parametrize(("before", "gain"), [(RTT, bbr.DOWN_OWN_QUEUE_GAIN), (1.1 * RTT, None)])
+def test_a_queue_of_its_own_ends_probing(before: float, gain: float | None) -> None:
+    rounds = filled()
+    rounds.play_until(REFILL)
+    while rounds.c.state == REFILL:
+        rounds.play(1e6, before)
+    rounds.play(1e6, before)
+    assert rounds.c.state == UP
+    rounds.play(1e6, 1.2 * RTT)
+    if gain is None:
+        assert rounds.c.state == UP, "that of others, who shall not push it aside"
+    else:
+        assert rounds.c.state == DOWN
+        assert rounds.c.pacing_rate(RTT) == pytest.approx(gain * bbr.PACING_MARGIN * 1e6)
 
 
 def test_what_a_path_delivered_is_forgotten_after_two_cycles() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jsp.recovery import bbr_model
-from jsp.recovery.bbr import UP
+from jsp.recovery.bbr import PROBE_RTT, UP
 from jsp.recovery.bbr_model import UNBOUNDED
 from tests.recovery.test_bbr import MTU, RTT, Rounds, filled
 
@@ -26,7 +26,29 @@ def test_what_is_delivered_while_there_was_too_little_to_send_counts_only_when_i
     rounds.play(5e5, app_limited=True)
     assert rounds.c.max_bw == pytest.approx(1e6)
     rounds.play(1.1e6, app_limited=True)
+    rounds.play(5e5, app_limited=True)
     assert rounds.c.max_bw == pytest.approx(1.1e6)
+
+
+def test_of_what_the_acks_of_a_round_show_the_best_quarter_is_passed_over() -> None:
+    rounds = filled()
+    first = rounds.delivered
+    for rate in (1e6, 1.2e6, 1e6, 1.3e6, 1.05e6, 9e5, 1e6, 1e6):
+        # All of packets sent before the first of these ACKs.
+        rounds.play(rate, 1e-3, prior_delivered=first)
+    rounds.play(1e6)
+    assert rounds.c.max_bw == pytest.approx(1.05e6)
+
+
+def test_round_trips_that_come_down_by_themselves_need_no_probe_rtt() -> None:
+    rounds = filled()
+    for _ in range(100):
+        rounds.play(1e6, RTT * bbr_model.CONFIRMED)
+    assert PROBE_RTT not in rounds.states
+    assert rounds.c.min_rtt == RTT
+    for _ in range(60):
+        rounds.play(1e6, RTT * bbr_model.CONFIRMED + 1e-4)
+    assert PROBE_RTT in rounds.states
 
 
 @pytest.mark.parametrize(("size", "rtt", "bound"), [
