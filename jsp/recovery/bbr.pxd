@@ -25,6 +25,7 @@ cdef double _BETA
 cdef double _HEADROOM
 cdef double _QUEUED
 cdef double _FULL_GROWTH
+cdef double _UP_GROWTH
 cdef long long _FULL_ROUNDS
 cdef long long _STARTUP_LOSSES
 cdef long long _DRAIN_ROUNDS
@@ -100,7 +101,7 @@ cdef class Bbr(BbrModel):
     cpdef _start_down(self, double now, long long delivered)
     cpdef _start_refill(self, long long delivered)
     cpdef _start_up(self, AckSample sample)
-    @cython.locals(bounded=cython.bint, state=cython.longlong)
+    @cython.locals(bounded=cython.bint, fed=cython.bint, state=cython.longlong)
     cpdef _update_cycle(self, AckSample sample)
     @cython.locals(rounds=cython.longlong)
     cpdef bint _is_time_to_probe(self, double now) except? -1

@@ -32,6 +32,8 @@ _LOSS, _BETA, _HEADROOM, _QUEUED = LOSS_THRESHOLD, BETA, HEADROOM, QUEUED
 
 FULL_BW_GROWTH = 1.25
 FULL_BW_ROUNDS = 3
+# A probe sends a quarter more, less the margin.
+_UP_GROWTH = 1.2
 STARTUP_LOSSES = 6
 _FULL_GROWTH, _FULL_ROUNDS, _STARTUP_LOSSES = FULL_BW_GROWTH, FULL_BW_ROUNDS, STARTUP_LOSSES
 DRAIN_ROUNDS = 3
@@ -175,6 +177,7 @@ class Bbr(BbrModel):
         self.inflight_longterm = max(self.inflight_longterm, self._undo_inflight_longterm)
         self.window = max(self.window, self._prior_window)
         self.trains = True
+        self._rates = []
         if self._undo_state == _STARTUP and self.state != _STARTUP and self.state != _PROBE_RTT:
             self._filled = False
             self._reset_full_bw(0.0)
@@ -243,7 +246,7 @@ class Bbr(BbrModel):
         self._bw_round = 0.0
         if self._full_bw_now or sample.app_limited:
             return
-        if rate >= self._full_bw * _FULL_GROWTH:
+        if rate >= self._full_bw * (_UP_GROWTH if self.state == _UP else _FULL_GROWTH):
             self._reset_full_bw(rate)
             return
         self._full_bw_rounds += 1
@@ -303,6 +306,8 @@ class Bbr(BbrModel):
         if not self._filled:
             return
         bounded = self._cwnd_limited and self.window >= self.inflight_longterm
+        # Whether ACKs tell of packets that the probe sent, and not only of those before them.
+        fed = self._round_start and self._ack_phase == _ACKS_FEEDBACK
         self._adapt_longterm(sample, bounded)
         state = self.state
         if state == _DOWN or state == _CRUISE:
@@ -314,7 +319,7 @@ class Bbr(BbrModel):
             if self._round_start:
                 self._start_up(sample)
         elif state == _UP:
-            if self._own_queue and self._round_start and sample.rtt > self.min_rtt * _QUEUED_OWN:
+            if self._own_queue and fed and sample.rtt > self.min_rtt * _QUEUED_OWN:
                 self._start_down(sample.now, sample.delivered)
                 self._pacing_gain = _GAIN_DOWN_OWN
             elif bounded:

@@ -9,6 +9,8 @@ cdef double _AMBIENT_MAX
 cdef double _BURST_MAX
 cdef double _QUEUED
 cdef double _CONFIRMED
+cdef double _GROUPS
+cdef double _CONFIRMED_FOR
 cdef double _AMBIENT_UP
 cdef double _AMBIENT_DOWN
 cdef double _TRAIN_LOSS
@@ -27,6 +29,7 @@ cdef class BbrModel(Controller):
     cdef double _bw_latest
     cdef double _bw_round
     cdef list _rates
+    cdef double _rates_time
     cdef double _bw_shortterm
     cdef long long _calm_rounds
     cdef long long _extra_acked
@@ -45,6 +48,7 @@ cdef class BbrModel(Controller):
     cdef long long _next_round
     cdef double _probe_rtt_delay
     cdef bint _probe_rtt_expired
+    cdef double _probe_rtt_set
     cdef double _probe_rtt_time
     cdef long long _round
     cdef long long _round_delivered
@@ -58,7 +62,7 @@ cdef class BbrModel(Controller):
 
     cpdef long long _bdp(self, double bw) except? -1
     cpdef _update_round(self, AckSample sample)
-    @cython.locals(rate=cython.double, usual=cython.double)
+    @cython.locals(rate=cython.double)
     cpdef _update_max_bw(self, AckSample sample)
     cpdef _take_bw(self, double rate)
     @cython.locals(expected=cython.double, extra=cython.longlong)

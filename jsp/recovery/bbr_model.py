@@ -4,7 +4,7 @@
 Some things are added to the draft. Losses that go on where a queue would show, and none does, are the path's own and
 no congestion (`_ambient`). A path that drops most of an initial window, because its queue has no room for trains, gets
 its datagrams one by one (`trains`). Of the rates that a round trip's ACKs show, the best quarter is passed over. And
-where round trips come down to the shortest by themselves there is no ProbeRTT.
+where a round trip as short as the shortest has just been seen there is no ProbeRTT.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ TRAIN_LOSS = 0.5
 TRAIN_DATAGRAMS_LOST = 3
 _TRAIN_LOSS, _TRAIN_LOST = TRAIN_LOSS, TRAIN_DATAGRAMS_LOST
 
-# Round trips hardly longer than the shortest confirm it.
+# Round trips hardly longer than the shortest confirm it, for a while: what if all were behind the same queue?
 CONFIRMED = 1 + 1 / 64
-_CONFIRMED = CONFIRMED
+CONFIRMED_FOR_S = 30.0
+_CONFIRMED, _CONFIRMED_FOR = CONFIRMED, CONFIRMED_FOR_S
 MIN_RTT_FILTER_S = 10.0
 PROBE_RTT_INTERVAL_S = 5.0
 _MIN_RTT_FILTER, _RTT_INTERVAL = MIN_RTT_FILTER_S, PROBE_RTT_INTERVAL_S
+_GROUPS = 64  # of ACKs at the most, in a round trip
 _EXTRA_ACKED_ROUNDS = 5  # in each of two halves of the filter
 UNBOUNDED = 1 << 62
 _UNBOUNDED = UNBOUNDED
@@ -44,7 +46,7 @@ _NEVER = math.inf
 
 class BbrModel(Controller):
     """Attributes:
-    max_bw: the most the path delivered in this probing cycle or the one before, bytes a second.
+    max_bw: the most the path delivered in a round trip of this probing cycle or the one before, bytes a second.
     bw: the rate that fits the path for now; `max_bw` unless losses bound it.
     min_rtt: shortest round trip of ten seconds.
     inflight_longterm: bytes under way that the path was seen to bear; `UNBOUNDED` before it lost too much.
@@ -54,9 +56,9 @@ class BbrModel(Controller):
         "_ambient", "_bw_before", "_bw_cycle", "_bw_latest", "_bw_round", "_bw_shortterm", "_calm_rounds",
         "_extra_acked", "_extra_before", "_extra_delivered", "_extra_half", "_extra_start", "_filled",
         "_inflight_latest", "_inflight_shortterm", "_loss_events", "_loss_round_delivered", "_loss_round_start",
-        "_lost_in_round", "_min_rtt_time", "_next_round", "_probe_rtt_delay", "_probe_rtt_expired", "_probe_rtt_time",
-        "_rates", "_round", "_round_delivered", "_round_start", "_rounds_since_probe", "_rtt_latest", "bw",
-        "inflight_longterm", "max_bw", "min_rtt",
+        "_lost_in_round", "_min_rtt_time", "_next_round", "_probe_rtt_delay", "_probe_rtt_expired", "_probe_rtt_set",
+        "_probe_rtt_time", "_rates", "_rates_time", "_round", "_round_delivered", "_round_start", "_rounds_since_probe",
+        "_rtt_latest", "bw", "inflight_longterm", "max_bw", "min_rtt",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
@@ -66,6 +68,7 @@ class BbrModel(Controller):
         self._bw_shortterm = _NEVER
         # What the ACKs of this round trip said.
         self._rates: list[float] = []
+        self._rates_time = 0.0
         self.inflight_longterm = self._inflight_shortterm = _UNBOUNDED
         self._inflight_latest = 0
         self._round = self._next_round = self._round_delivered = self._rounds_since_probe = 0
@@ -74,7 +77,7 @@ class BbrModel(Controller):
         self._ambient = 0.0
         self._calm_rounds = 0
         self.min_rtt = self._probe_rtt_delay = self._rtt_latest = _NEVER
-        self._min_rtt_time = self._probe_rtt_time = 0.0
+        self._min_rtt_time = self._probe_rtt_time = self._probe_rtt_set = 0.0
         self._probe_rtt_expired = False
         self._extra_acked = self._extra_before = self._extra_delivered = self._extra_half = 0
         self._extra_start = 0.0
@@ -97,11 +100,15 @@ class BbrModel(Controller):
             # An ACK that was late makes those that follow seem to come fast: of a round the best are passed over.
             if self._round_start and self._rates:
                 self._rates.sort()
-                usual = self._rates[(3 * len(self._rates) - 1) // 4]
-                if usual >= self.max_bw or not sample.app_limited:
-                    self._take_bw(usual)
+                self._take_bw(self._rates[(3 * len(self._rates) - 1) // 4])
                 self._rates = []
-            self._rates.append(rate)
+            if rate >= self.max_bw or not sample.app_limited:
+                if self._rates and sample.now < self._rates_time + self.min_rtt / _GROUPS:
+                    # ACKs that come together: only the last of them tells of all that they bring.
+                    self._rates[-1] = max(self._rates[-1], rate)
+                else:
+                    self._rates.append(rate)
+                    self._rates_time = sample.now
         elif rate >= self.max_bw or not sample.app_limited:
             self._take_bw(rate)
         self._bw_round = max(self._bw_round, rate)
@@ -130,9 +137,9 @@ class BbrModel(Controller):
         self._probe_rtt_expired = self._probe_rtt_time > 0 and now > self._probe_rtt_time + _RTT_INTERVAL
         if rtt > 0 and (rtt < self._probe_rtt_delay or self._probe_rtt_expired):
             self._probe_rtt_delay = rtt
-            self._probe_rtt_time = now
-        elif 0 < rtt <= self._probe_rtt_delay * _CONFIRMED:
-            # The queue empties by itself: no need to stop for that.
+            self._probe_rtt_time = self._probe_rtt_set = now
+        elif 0 < rtt <= self._probe_rtt_delay * _CONFIRMED and now < self._probe_rtt_set + _CONFIRMED_FOR:
+            # No queue has come since, so there is no need to stop for one.
             self._probe_rtt_time = now
         if self._probe_rtt_delay < self.min_rtt or now > self._min_rtt_time + _MIN_RTT_FILTER:
             self.min_rtt = self._probe_rtt_delay

@@ -172,6 +172,17 @@ def test_probing_finds_what_has_become_free() -> None:
     assert rounds.c.state == UP
 
 
+def test_a_probe_that_finds_more_goes_on() -> None:
+    rounds = filled()
+    rounds.play_until(UP)
+    # Packets from before the probe; what a quarter more brings, less the margin.
+    rounds.play(0.99e6)
+    rounds.play(0.99e6)
+    for _ in range(3):
+        rounds.play(1.235e6)
+        assert rounds.c.state == UP
+
+
 @pytest.mark.parametrize(("before", "gain"), [(RTT, bbr.DOWN_OWN_QUEUE_GAIN), (1.1 * RTT, None)])
 def test_a_queue_of_its_own_ends_probing(before: float, gain: float | None) -> None:
     rounds = filled()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jsp.recovery import bbr_model
-from jsp.recovery.bbr import PROBE_RTT, UP
+from jsp.recovery.bbr import CRUISE, PROBE_RTT, UP
 from jsp.recovery.bbr_model import UNBOUNDED
 from tests.recovery.test_bbr import MTU, RTT, Rounds, filled
 
@@ -49,6 +49,25 @@ def test_round_trips_that_come_down_by_themselves_need_no_probe_rtt() -> None:
     for _ in range(60):
         rounds.play(1e6, RTT * bbr_model.CONFIRMED + 1e-4)
     assert PROBE_RTT in rounds.states
+
+
+def test_a_queue_that_is_always_the_same_confirms_itself_for_half_a_minute_only() -> None:
+    rounds = filled()
+    end = rounds.now + bbr_model.CONFIRMED_FOR_S + bbr_model.PROBE_RTT_INTERVAL_S + 1
+    while rounds.now < end:
+        rounds.play(1e6)
+    assert PROBE_RTT in rounds.states
+
+
+def test_what_was_sent_with_too_little_to_send_spoils_no_round() -> None:
+    rounds = filled()
+    for _ in range(6):
+        rounds.play_until(UP)
+        rounds.play_until(CRUISE)
+        for _ in range(3):
+            rounds.play(4e5, app_limited=True)
+            rounds.play(1e6)
+    assert rounds.c.max_bw == pytest.approx(1e6)
 
 
 @pytest.mark.parametrize(("size", "rtt", "bound"), [
