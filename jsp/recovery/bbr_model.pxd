@@ -9,8 +9,8 @@ cdef double _AMBIENT_MAX
 cdef double _BURST_MAX
 cdef double _QUEUED
 cdef double _CONFIRMED
-cdef double _GROUPS
 cdef double _CONFIRMED_FOR
+cdef double _GROUPS
 cdef double _AMBIENT_UP
 cdef double _AMBIENT_DOWN
 cdef double _TRAIN_LOSS
@@ -28,8 +28,6 @@ cdef class BbrModel(Controller):
     cdef double _bw_cycle
     cdef double _bw_latest
     cdef double _bw_round
-    cdef list _rates
-    cdef double _rates_time
     cdef double _bw_shortterm
     cdef long long _calm_rounds
     cdef long long _extra_acked
@@ -50,6 +48,8 @@ cdef class BbrModel(Controller):
     cdef bint _probe_rtt_expired
     cdef double _probe_rtt_set
     cdef double _probe_rtt_time
+    cdef list _rates
+    cdef double _rates_time
     cdef long long _round
     cdef long long _round_delivered
     cdef bint _round_start

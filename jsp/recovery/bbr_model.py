@@ -96,21 +96,20 @@ class BbrModel(Controller):
 
     def _update_max_bw(self, sample: AckSample) -> None:
         rate = sample.rate
-        if self._filled:
+        if self._round_start and self._rates:
             # An ACK that was late makes those that follow seem to come fast: of a round the best are passed over.
-            if self._round_start and self._rates:
-                self._rates.sort()
-                self._take_bw(self._rates[(3 * len(self._rates) - 1) // 4])
-                self._rates = []
-            if rate >= self.max_bw or not sample.app_limited:
-                if self._rates and sample.now < self._rates_time + self.min_rtt / _GROUPS:
-                    # ACKs that come together: only the last of them tells of all that they bring.
-                    self._rates[-1] = max(self._rates[-1], rate)
-                else:
-                    self._rates.append(rate)
-                    self._rates_time = sample.now
-        elif rate >= self.max_bw or not sample.app_limited:
-            self._take_bw(rate)
+            self._rates.sort()
+            self._take_bw(self._rates[(3 * len(self._rates) - 1) // 4])
+            self._rates = []
+        if rate >= self.max_bw or not sample.app_limited:
+            if not self._filled:
+                self._take_bw(rate)
+            elif self._rates and sample.now < self._rates_time + self.min_rtt / _GROUPS:
+                # ACKs that come together: only the last of them tells of all that they bring.
+                self._rates[-1] = max(self._rates[-1], rate)
+            else:
+                self._rates.append(rate)
+                self._rates_time = sample.now
         self._bw_round = max(self._bw_round, rate)
 
     def _take_bw(self, rate: float) -> None:
