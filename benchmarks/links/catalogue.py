@@ -16,6 +16,9 @@ LINKS = PLAIN | PANTHEON
 SECONDS = {"satellite": 30.0, "lte": 20.0}
 "The shortest runs that show something, where that is long."
 
+FAST = ("wan", "wifi", "lte", "pantheon-4", "pantheon-5", "pantheon-6")
+"What fills them takes so much CPU time that contestants take turns; elsewhere all are measured at the same time."
+
 SHARED = ("interop", "pantheon-15", "pantheon-16", "pantheon-17", "pantheon-18")
 "Where three flows of a kind are measured, and one beside kernel CUBIC, too."
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,10 @@ _LEAD = 1.0
 
 # Seconds that a process may take to say what it has seen, when its time is over.
 _PATIENCE = 30.0
+
+
+Flows = list[tuple[Contestant, float]]
+"""Who sends, and how many seconds after the first of them."""
 
 
 @dataclass(frozen=True)
@@ -67,30 +73,84 @@ def _result(running: subprocess.Popen[str]) -> dict[str, Any]:
     return result
 
 
-def run(link: Link, flows: list[tuple[Contestant, float]], seconds: float, seed: int) -> Run:
-    """Send `flows`, each beginning so many seconds after the first, for `seconds` in all.
+class _Started:
+    """A lab with flows in it that wait to be told when to begin.
 
-    ContestantError when one of them fails.
+    Attributes:
+        failure: why nothing is to be had of it.
     """
-    with tempfile.TemporaryDirectory() as folder, Lab(*link.directions(Path(folder)), seed=seed) as lab:
-        receivers = [lab.start("b", _command(who, "receive", _PORT + i, i, 0)) for i, (who, _) in enumerate(flows)]
-        senders = [lab.start("a", _command(who, "send", _PORT + i, i, offset)) for i, (who, offset) in enumerate(flows)]
-        for running in receivers + senders:
-            _wait_ready(running)
-        before = Snapshot.take()
-        begin = time.monotonic() + _LEAD
-        end = begin + seconds
-        for running in receivers + senders:
+
+    def __init__(self, lab: Lab, flows: Flows) -> None:
+        self._lab = lab
+        self._receivers = [
+            lab.start("b", _command(who, "receive", _PORT + i, i, 0)) for i, (who, _) in enumerate(flows)
+        ]
+        self._senders = [
+            lab.start("a", _command(who, "send", _PORT + i, i, offset)) for i, (who, offset) in enumerate(flows)
+        ]
+        self._half: dict[str, float] = {}
+        self._stats: dict[str, float] = {}
+        self.failure: ContestantError | None = None
+
+    def wait_ready(self) -> None:
+        try:
+            for running in self._receivers + self._senders:
+                _wait_ready(running)
+        except ContestantError as failure:
+            self.failure = failure
+
+    def tell(self, begin: float, end: float) -> None:
+        for running in self._receivers + self._senders:
             assert running.stdin is not None
             running.stdin.write(f"{begin} {end}\n")
             running.stdin.flush()
+
+    def take_half(self) -> None:
+        self._half = self._lab.link.stats()["ab"]
+
+    def take(self) -> None:
+        self._stats = self._lab.link.stats()["ab"]
+
+    def result(self, begin: float, end: float, noise: dict[str, float]) -> Run:
+        """ContestantError when one of the flows fails."""
+        arrivals = [_result(running).get(str(i), {}) for i, running in enumerate(self._receivers)]
+        counts = [_result(running) for running in self._senders]
+        steady = self._stats["delivered_bytes"] - self._half["delivered_bytes"]
+        flat = [{int(period): size for period, size in flow.items()} for flow in arrivals]
+        return Run(begin, end, flat, counts, {**self._stats, "steady_bytes": steady}, noise)
+
+
+def run(link: Link, crowds: Sequence[Flows], seconds: float, seed: int) -> list[Run | ContestantError]:
+    """Send the flows of each crowd over a link of their own, all crowds at the same time, for `seconds`.
+
+    Returns what came of each crowd, or why nothing did.
+    """
+    with ExitStack() as stack:
+        started = []
+        for flows in crowds:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            lab = stack.enter_context(Lab(*link.directions(Path(folder)), seed=seed))
+            started.append(_Started(lab, flows))
+        for each in started:
+            each.wait_ready()
+        left = [each for each in started if each.failure is None]
+        before = Snapshot.take()
+        begin = time.monotonic() + _LEAD
+        end = begin + seconds
+        for each in left:
+            each.tell(begin, end)
         time.sleep(begin + seconds / 2 - time.monotonic())
-        half = lab.link.stats()["ab"]
+        for each in left:
+            each.take_half()
         time.sleep(max(0.0, end - time.monotonic()))
-        stats = lab.link.stats()["ab"]
+        for each in left:
+            each.take()
         noise = Snapshot.take().since(before)
-        arrivals = [_result(running).get(str(i), {}) for i, running in enumerate(receivers)]
-        counts = [_result(running) for running in senders]
-    stats["steady_bytes"] = stats["delivered_bytes"] - half["delivered_bytes"]
-    flat = [{int(period): size for period, size in flow.items()} for flow in arrivals]
-    return Run(begin, end, flat, counts, stats, noise)
+        return [each.failure or _made(each, begin, end, noise) for each in started]
+
+
+def _made(started: _Started, begin: float, end: float, noise: dict[str, float]) -> Run | ContestantError:
+    try:
+        return started.result(begin, end, noise)
+    except ContestantError as failure:
+        return failure

@@ -177,9 +177,9 @@ class Bbr(BbrModel):
         self.inflight_longterm = max(self.inflight_longterm, self._undo_inflight_longterm)
         self.window = max(self.window, self._prior_window)
         self.trains = True
-        self._rates = []
         if self._undo_state == _STARTUP and self.state != _STARTUP and self.state != _PROBE_RTT:
             self._filled = False
+            self._rates = []
             self._reset_full_bw(0.0)
             self._enter(_STARTUP, _GAIN_STARTUP, _CWND_GAIN)
 

@@ -14,8 +14,9 @@ from jsp.recovery.sent import SentRun
 MINIMUM_DATAGRAMS = 2  # RFC 9002 section 7.2
 _MINIMUM = MINIMUM_DATAGRAMS
 # Windows a round trip at which data is paced.
-_GAIN_SLOW_START = 2.0
-_GAIN = 1.25
+PACING_GAIN_SLOW_START = 2.0
+PACING_GAIN = 1.25
+_GAIN_SLOW_START, _GAIN = PACING_GAIN_SLOW_START, PACING_GAIN
 
 
 class AckSample:

@@ -5,6 +5,7 @@ from jsp.recovery.hystart cimport HyStart
 
 cdef double _C
 cdef double _BETA
+cdef double _GAIN
 cdef double _ALPHA
 cdef double _DEEP
 cdef double _GROWTH_MAX
@@ -25,6 +26,7 @@ cdef class Cubic(Controller):
     cdef double _w_est
     cdef double _w_max
 
+    cpdef double pacing_rate(self, double smoothed_rtt) except? -1
     @cython.locals(since=cython.double)
     cpdef on_ack(self, AckSample sample)
     cpdef bint _is_deep(self) except? -1

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 
-from jsp.recovery.controller import AckSample, Controller
+from jsp.recovery.controller import PACING_GAIN, AckSample, Controller
 from jsp.recovery.hystart import HyStart
 
 C = 0.4  # datagrams a second cubed
 BETA = 0.7
 _C = C
 _BETA = BETA
+_GAIN = PACING_GAIN
 # RFC 9438 4.3: what lets a Reno window that falls to BETA be as large as one that falls to a half, on average.
 _ALPHA = 3 * (1 - BETA) / (1 + BETA)
 DEEP_QUEUE = 4.0  # round trips, of the shortest
@@ -51,6 +52,12 @@ class Cubic(Controller):
         self._shortest = self._shortest_before = math.inf
         self._fraction = 0.0
         self._undo: tuple[float, ...] | None = None
+
+    def pacing_rate(self, smoothed_rtt: float) -> float:
+        if self._hystart is not None and self._hystart.conservative:
+            # Room enough for a quarter more; bursts of twice as much would hide whether a queue stands.
+            return _GAIN * self.window / max(smoothed_rtt, 1e-6)
+        return Controller.pacing_rate(self, smoothed_rtt)  # super() needs a cell that compiled methods have not
 
     def on_ack(self, sample: AckSample) -> None:
         since = sample.now - self._last

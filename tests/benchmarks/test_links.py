@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks.links import figures, pantheon, report
-from benchmarks.links.catalogue import CONTESTANTS, LINKS, SECONDS, SHARED, missing
+from benchmarks.links.catalogue import CONTESTANTS, FAST, LINKS, SECONDS, SHARED, Contestant, missing
 from benchmarks.links.running import Run
+from benchmarks.process import ContestantError
 from benchmarks.report import BEGIN, END
 from tests.benchmarks.made_up import result as of_other_bench
 from tests.netlab.lab import why_not
@@ -130,7 +131,7 @@ def test_fairness_where_it_was_measured() -> None:
 
 def test_the_page_has_a_place() -> None:
     assert BEGIN in report.PAGE.read_text() and END in report.PAGE.read_text()
-    assert set(SECONDS) | set(SHARED) <= set(LINKS)
+    assert set(SECONDS) | set(SHARED) | set(FAST) <= set(LINKS)
 
 
 @pytest.mark.slow
@@ -142,7 +143,22 @@ def test_each_contestant_fills_a_small_link(name: str) -> None:
     who = CONTESTANTS[name]
     if reason := why_not() or missing(who):
         pytest.skip(reason)
-    made = run(LINKS["interop"], [(who, 0), (who, 0.5)], 3, seed=1)
+    (made,) = run(LINKS["interop"], [[(who, 0), (who, 0.5)]], 3, seed=1)
+    assert isinstance(made, Run)
     assert all(figures.goodput(arrivals, made.begin, made.end) > 0.5 for arrivals in made.arrivals)
     assert all(counts["sent"] > counts["retransmitted"] for counts in made.counts)
     assert made.link["steady_bytes"] > 500_000
+
+
+@pytest.mark.slow
+@pytest.mark.root
+def test_who_fails_does_so_alone() -> None:
+    from benchmarks.links.running import run
+
+    if reason := why_not():
+        pytest.skip(reason)
+    broken = Contestant("broken", "no_such_module", "cubic")
+    who = CONTESTANTS["tcp-cubic"]
+    failed, made = run(LINKS["interop"], [[(broken, 0)], [(who, 0)]], 2, seed=1)
+    assert isinstance(failed, ContestantError)
+    assert isinstance(made, Run) and made.link["steady_bytes"] > 500_000

@@ -58,55 +58,75 @@ def test_fewer_than_eight_samples_say_nothing() -> None:
     assert not rounds.hystart.conservative
 
 
-def test_the_shortest_of_a_round_is_what_counts() -> None:
+def test_the_shortest_of_eight_is_what_counts() -> None:
     rounds = Rounds()
     rounds.play_even(0.05)
-    rounds.play(*[0.1] * (SAMPLES - 1), 0.05)
+    rounds.play(*[0.1] * (SAMPLES - 1), 0.05, *[0.1] * (SAMPLES - 1))
     assert not rounds.hystart.conservative
+
+
+def test_a_queue_that_comes_late_in_a_round_shows() -> None:
+    rounds = Rounds()
+    rounds.play_even(0.05)
+    rounds.play(*[0.05] * SAMPLES, *[0.06] * SAMPLES)
+    assert rounds.hystart.conservative
 
 
 def test_five_conservative_rounds_end_slow_start() -> None:
     rounds = Rounds()
-    rounds.play_even(0.05)
-    rounds.play_even(0.07)
+    rounds.play_even(0.1)
+    rounds.play_even(0.115)
     for _ in range(CSS_ROUNDS - 1):
-        assert not rounds.play_even(0.08)
-    assert rounds.play_even(0.08)
+        assert not rounds.play_even(0.12)
+    assert rounds.play_even(0.12)
 
 
 def test_a_delay_that_passes_resumes_slow_start() -> None:
     rounds = Rounds()
-    rounds.play_even(0.05)
-    rounds.play_even(0.07)
+    rounds.play_even(0.1)
+    rounds.play_even(0.115)
     assert rounds.hystart.conservative
-    assert not rounds.play_even(0.06)
+    # Two rounds: whether one was without a delay is known when it is over.
+    assert not rounds.play_even(0.1)
+    assert not rounds.play_even(0.1)
     assert not rounds.hystart.conservative
     # It counts from the beginning when the queue grows again.
-    rounds.play_even(0.07)
+    rounds.play_even(0.115)
     for _ in range(CSS_ROUNDS - 1):
-        assert not rounds.play_even(0.08)
-    assert rounds.play_even(0.08)
+        assert not rounds.play_even(0.12)
+    assert rounds.play_even(0.12)
+
+
+def test_a_delay_that_comes_back_in_each_round_stays_one() -> None:
+    rounds = Rounds()
+    rounds.play_even(0.1)
+    rounds.play_even(0.115)
+    for _ in range(CSS_ROUNDS - 1):
+        assert not rounds.play(*[0.1] * SAMPLES, *[0.12] * SAMPLES)
+        assert rounds.hystart.conservative
+    assert rounds.play(0.1)
 
 
 @pytest.mark.parametrize(
     ("shortest", "now", "over"),
     [
-        (0.06, 0.119, False),  # less than twice
-        (0.06, 0.121, True),
-        (0.001, 0.0169, False),  # twice, and sixteen milliseconds at least
+        (0.08, 0.099, False),  # less than a quarter
+        (0.08, 0.101, True),
+        (0.001, 0.0169, False),  # a quarter, and sixteen milliseconds at least
         (0.001, 0.0171, True),
     ],
 )
-def test_a_queue_as_long_as_the_path_ends_it_at_once(shortest: float, now: float, over: bool) -> None:
+def test_a_standing_queue_ends_it_at_once(shortest: float, now: float, over: bool) -> None:
     rounds = Rounds()
     rounds.play_even(shortest)
     assert not rounds.play_even(shortest + 0.0161)
     assert rounds.hystart.conservative
-    assert rounds.play(*[now] * SAMPLES, now) is over
+    assert rounds.play_even(now) is over
 
 
 def test_one_short_round_trip_shows_that_the_queue_is_not_standing() -> None:
     rounds = Rounds()
     rounds.play_even(0.06)
-    rounds.play_even(0.08)
-    assert not rounds.play(*[0.2] * (SAMPLES - 1), 0.09, 0.2)
+    rounds.play_even(0.07)
+    assert not rounds.play(*[0.2] * (SAMPLES - 1), 0.071)
+    assert rounds.play_even(0.2)
