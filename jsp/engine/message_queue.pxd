@@ -15,10 +15,14 @@ cdef class MessageQueue(Sender):
     cdef list _dated
     cdef SendMessages _messages
     cdef object _plain
+    cdef object _urgent
     cdef public object again
     cdef public bint in_order
 
     cpdef push(self, OutMessage message)
+    cpdef long long urgency_with(self, long long seq, long long urgency) except? -1
+    @cython.locals(first=OutMessage)
+    cpdef long long _most_urgent(self) except? -1
     cpdef push_again(self, OutMessage message, long long start, long long stop, long long attempt)
     @cython.locals(dated=list, message=OutMessage)
     cpdef OutMessage first(self)

@@ -35,7 +35,7 @@ class MessageQueue(Sender):
         in_order: whether messages may not overtake each other, whatever their deadlines.
     """
 
-    __slots__ = ("_dead", "_dated", "_plain", "_messages", "again", "in_order")
+    __slots__ = ("_dead", "_dated", "_messages", "_plain", "_urgent", "again", "in_order")
 
     def __init__(self, messages: SendMessages, urgency: int, in_order: bool) -> None:
         Sender.__init__(self)
@@ -48,6 +48,8 @@ class MessageQueue(Sender):
         self._plain: deque[OutMessage] | None = None
         self._dated: list[OutMessage] = []
         self._dead = 0
+        # Of those in order: who is more urgent than all behind it, and how urgent.
+        self._urgent: deque[tuple[int, int]] | None = None
 
     def __bool__(self) -> bool:
         """Whether anything waits here."""
@@ -67,6 +69,27 @@ class MessageQueue(Sender):
         if self._plain is None:
             self._plain = deque()
         self._plain.append(message)
+
+    def urgency_with(self, seq: int, urgency: int) -> int:
+        """How urgent the queue, which is in order, becomes when message `seq` is as urgent as that."""
+        if self._urgent is None:
+            self._urgent = deque()
+        while self._urgent and self._urgent[-1][1] >= urgency:
+            self._urgent.pop()
+        self._urgent.append((seq, urgency))
+        return self._most_urgent()
+
+    def _most_urgent(self) -> int:
+        """Of those that wait; of lost pieces alone, as it was."""
+        urgent = self._urgent
+        if not urgent:
+            return self.urgency
+        first = self.first()
+        begin = urgent[-1][0] if first is None else first.seq
+        while urgent[0][0] < begin:
+            urgent.popleft()
+        most: int = urgent[0][1]
+        return most
 
     def push_again(self, message: OutMessage, start: int, stop: int, attempt: int) -> None:
         """A piece of `message` was lost."""
@@ -132,9 +155,12 @@ class MessageQueue(Sender):
                 else:
                     written = False
             if not written and not train.advance():
+                if self.in_order:
+                    self.urgency = self._most_urgent()
                 return True
         if not self._plain:
             self._plain = None
         if not self.again:
             self.again = None
+        self._urgent = None
         return False

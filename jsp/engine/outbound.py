@@ -232,8 +232,8 @@ def _train(conn: ConnectionCore, path: Path, now: float, chosen: bool) -> Transm
     train.alone = conn.alone
     if wants:
         path.plan_acks()
-    if wants and space.next_number >= space.skip_at:
-        space.skip_number(recovery.controller.window // datagram, int.from_bytes(conn.entropy(4), "big"))
+    if wants:
+        path.skip_number(datagram, conn.entropy)
     number = space.next_number
     size_of_number = packet.number_size(number, space.largest_acked)
     train.begin(keys, path.remote_cids.current, number, size_of_number, datagram, limit, now)
@@ -273,6 +273,7 @@ def _sent(conn: ConnectionCore, path: Path, now: float, number: int) -> Transmit
 def repeat(conn: ConnectionCore, path: Path, kept: Kept, now: float) -> Transmit | None:
     """The packets `kept` by `path`, too; None when they cannot go there now."""
     recovery, space = path.recovery, path.space
+    path.skip_number(kept.segment, conn.entropy)
     number = space.next_number
     needed = packet.number_size(number, space.largest_acked)
     if len(kept.data) > recovery.available() or kept.segment > path.mtu or needed > kept.number_size:

@@ -1,4 +1,5 @@
 # C types of path.py.
+import cython
 from jsp.engine.ack_frequency cimport AckFrequency
 from jsp.engine.cids cimport LocalCids, RemoteCids
 from jsp.engine.mtu_search cimport MtuSearch
@@ -82,6 +83,8 @@ cdef class Path:
     cpdef _restart_search(self)
     cpdef bint on_hint(self, long long size) except? -1
     cpdef on_too_large(self, long long size)
+    @cython.locals(space=PacketSpace)
+    cpdef skip_number(self, long long datagram, entropy)
     cpdef plan_acks(self)
     cpdef place(self, remote, local)
     cpdef fit(self)

@@ -233,6 +233,12 @@ class Path:
             if size <= self.mtu:
                 self._restart_search()
 
+    def skip_number(self, datagram: int, entropy: Callable[[int], bytes]) -> None:
+        """Now and then leave a packet number out: who acknowledges it has not received what it acknowledges."""
+        space = self.space
+        if space.next_number >= space.skip_at:
+            space.skip_number(self.recovery.controller.window // datagram, int.from_bytes(entropy(4), "big"))
+
     # --- acknowledgements ----------------------------------------------------------------------------------
 
     def plan_acks(self) -> None:

@@ -200,7 +200,14 @@ class Scheduler:
             while queue:
                 sender = queue[0]
                 if sender.write_frames(train):
-                    queue.rotate(-1)
+                    if sender.urgency == urgency:
+                        queue.rotate(-1)
+                    else:
+                        # What was so urgent has left.
+                        queue.popleft()
+                        sender.queued = False
+                        self._ready -= 1
+                        self.add(sender)
                     return
                 # It may have queued itself elsewhere meanwhile; it is still at this queue's head.
                 queue.popleft()

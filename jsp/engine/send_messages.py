@@ -161,6 +161,10 @@ class SendMessages:
         self.queued_bytes += message.size
         self.waiting += 1
         queue = self._queue(urgency, ordered)
+        if ordered:
+            urgency = queue.urgency_with(message.seq, urgency)
+            if urgency != queue.urgency:
+                self._scheduler.change(queue, urgency, True)
         queue.push(message)
         self._scheduler.add(queue)
         return message
@@ -194,8 +198,6 @@ class SendMessages:
         queue = self._queues[at]
         if queue is None:
             queue = self._queues[at] = MessageQueue(self, urgency, ordered)
-        elif ordered and urgency != queue.urgency and (urgency < queue.urgency or not queue):
-            self._scheduler.change(queue, urgency, True)
         return queue
 
     def watch(self, message: OutMessage, watcher: Any) -> None:

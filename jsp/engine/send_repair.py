@@ -127,7 +127,7 @@ class SendRepair:
         """All of `message`, which has a deadline, was written for the first time."""
         path = self.path
         recovery = path.recovery
-        self.loss.update(recovery.rate, recovery.rtt)
+        self.loss.update(recovery.rate, recovery.rtt, recovery.reordering.late_bytes)
         self.tail_at = NEVER
         self._tail_due = False
         loss = self.loss.value

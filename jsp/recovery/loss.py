@@ -97,7 +97,7 @@ class LossDetector:
         pto_count: probe timeouts in a row without an answer.
         deadline: when `on_timeout` wants to be called.
         peer_max_ack_delay: seconds the peer may hold an ACK back.
-        packets_lost: how many in all.
+        packets_lost: how many in all; those that arrived after all are none.
         large_lost: packets above the base size lost since one as large was acknowledged: a path that takes no more?
         resume: the window of an earlier connection, while it is not decided whether it fits; mostly None.
         held: what carries the path takes nothing more now.
@@ -317,6 +317,7 @@ class LossDetector:
         if not self.rtt.sampled or not self._persistent(lost, starts or [], stops or []):
             return False
         self.controller.on_persistent_congestion()
+        self.rtt.forget_minimum()
         return True
 
     def _read_marks(
@@ -333,7 +334,10 @@ class LossDetector:
 
     def _find_late(self, starts: list[int], stops: list[int], now: float) -> None:
         """Whether what was taken for lost has arrived; without a loss the window is what it was before."""
-        if self.reordering.on_ack(starts, stops, now, self.rtt.longest()):
+        late = self.reordering.late
+        was_none = self.reordering.on_ack(starts, stops, now, self.rtt.longest())
+        self.packets_lost -= self.reordering.late - late
+        if was_none:
             self.controller.recovery_start = -math.inf
             self.controller.on_spurious_loss()
 

@@ -29,23 +29,28 @@ class LossRate:
         value: 0 to 1; 0 before there is a sample.
     """
 
-    __slots__ = ("_delivered", "_lost", "_samples", "value")
+    __slots__ = ("_known", "_lost", "_samples", "value")
 
     def __init__(self) -> None:
-        self._delivered = 0
+        self._known = 0
         self._lost = 0
         self._samples = 0
         self.value = 0.0
 
-    def update(self, rate: DeliveryRate, rtt: RttEstimator) -> None:
-        """Take what became known since the last sample, if that is enough for one."""
-        lost = rate.lost - self._lost
-        known = lost + rate.delivered - self._delivered
+    def update(self, rate: DeliveryRate, rtt: RttEstimator, late: int = 0) -> None:
+        """Take what became known since the last sample, if that is enough for one.
+
+        `late`: bytes that were taken for lost and arrived, in all.
+        """
+        known = rate.lost + rate.delivered - self._known
+        lost = rate.lost - late - self._lost
         queueing = is_queueing(rtt)
         if known < _SAMPLE and not queueing:
             return
-        self._lost = rate.lost
-        self._delivered = rate.delivered
+        self._known += known
+        self._lost += lost
         if not queueing:
             self._samples += 1
+            # Less than nothing was lost when more turned up late than was missed.
             self.value += (lost / known - self.value) * max(1 / self._samples, _GAIN)
+            self.value = max(0.0, self.value)

@@ -19,6 +19,7 @@ cdef class Reordering:
     cdef long long _missing
     cdef double _until
     cdef public long long late
+    cdef public long long late_bytes
     cdef public long long packets
     cdef public double time
 

@@ -30,15 +30,15 @@ class Reordering:
     Attributes:
         packets: how many packets later one may be acknowledged before this one is lost.
         time: how many round trips one may take before it is lost, when a later one was acknowledged.
-        late: packets that were taken for lost and arrived, in all.
+        late, late_bytes: packets that were taken for lost and arrived, in all.
     """
 
-    __slots__ = ("_calm", "_first", "_gone", "_missing", "_until", "late", "packets", "time")
+    __slots__ = ("_calm", "_first", "_gone", "_missing", "_until", "late", "late_bytes", "packets", "time")
 
     def __init__(self) -> None:
         self.packets = _PACKETS
         self.time = _TIME
-        self.late = 0
+        self.late = self.late_bytes = 0
         self._gone = SentLedger()
         self._until = 0.0
         # The present congestion event: its first packet, and how many of its packets have not turned up.
@@ -85,6 +85,7 @@ class Reordering:
         count = 0
         for run in late:
             self.late += run.count
+            self.late_bytes += run.total
             if run.first >= self._first:
                 count += run.count
             self.packets = max(self.packets, min(stops[0] - run.first, _PACKETS_MAX))

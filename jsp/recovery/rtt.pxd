@@ -10,6 +10,7 @@ cdef class RttEstimator:
 
     cpdef reset(self, double initial=*)
     cpdef update(self, double sample, double ack_delay)
+    cpdef forget_minimum(self)
     cpdef double probe_timeout(self, double max_ack_delay) except? -1
     cpdef double longest(self) except? -1
     cpdef double loss_delay(self, double threshold) except? -1

@@ -44,6 +44,10 @@ class RttEstimator:
         self.variance += (abs(self.smoothed - adjusted) - self.variance) / 4
         self.smoothed += (adjusted - self.smoothed) / 8
 
+    def forget_minimum(self) -> None:
+        """The path may have become longer: after persistent congestion (section 5.2)."""
+        self.minimum = self.latest
+
     def probe_timeout(self, max_ack_delay: float) -> float:
         """PTO before backoff (RFC 9002 section 6.2.1)."""
         return self.smoothed + max(4 * self.variance, GRANULARITY_S) + max_ack_delay

@@ -110,6 +110,27 @@ def test_queue_of_ordered_messages_is_as_urgent_as_the_next_one_once_it_was_empt
     assert [data for data in read_all(s) if len(data) < 1000] == [b"urgent", b"usual", b"lazy"]
 
 
+def test_ordered_messages_are_no_more_urgent_than_those_that_wait() -> None:
+    world = World()
+    client, _, c, s = connected(world, slow())
+    fill_window(client, c)
+    c.send_message(world.now, b"urgent", RELIABLE, True, 0)
+    for _ in range(500):
+        c.send_message(world.now, b"lazy" * 100, RELIABLE, True, 7)
+    client.flush(c)
+    world.run_for(0.3)
+    # The queue has not been empty since, with or without another one behind.
+    c.send_message(world.now, b"lazy" * 100, RELIABLE, True, 7)
+    for _ in range(20):
+        c.send_message(world.now, b"usual" * 100, RELIABLE, False, 3)
+    client.flush(c)
+    world.run_for(5.0)
+    got = [data[:5] for data in read_all(s) if len(data) < 1000]
+    assert len(got) == 522 and got[0] == b"urgen"
+    last = max(i for i, data in enumerate(got) if data == b"usual")
+    assert got[last + 1 :].count(b"lazyl") > 100
+
+
 # --- credit ----------------------------------------------------------------------------------------------------
 
 

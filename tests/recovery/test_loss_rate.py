@@ -51,6 +51,18 @@ def test_one_burst_makes_no_lossy_path() -> None:
     assert lose(rate, loss, 1.0, 10) <= 0.02
 
 
+def test_what_turns_up_late_was_not_lost() -> None:
+    rate, loss = DeliveryRate(), LossRate()
+    late = 0
+    for i in range(2000):
+        rate.lost += 250
+        # Found out when a few more were taken for lost.
+        late += 250 if i >= 5 else 0
+        rate.delivered += 2250
+        loss.update(rate, CALM, late)
+    assert loss.value < 0.001
+
+
 def test_a_longer_round_trip_is_a_queue() -> None:
     assert not is_queueing(measured(0.024, 0.02))
     assert not is_queueing(measured(0.119, 0.1))
