@@ -20,6 +20,7 @@ from jsp.engine.scheduler import Scheduler
 from jsp.engine.send_stream import SendStream
 from jsp.wire import frames
 from jsp.wire.buffer import Writer
+from jsp.wire.packet import TAG_SIZE
 
 Figures = dict[str, Any]
 
@@ -126,6 +127,7 @@ def acknowledging() -> Figures:
             "packets a MB": server.acks / (client.payload / _MB),
             "bytes a MB": server.ack_bytes / (client.payload / _MB),
             "share": server.ack_bytes / client.payload,
+            "without tags": (server.ack_bytes - TAG_SIZE * server.acks) / client.payload,
         }
     return found
 

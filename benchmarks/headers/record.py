@@ -38,17 +38,19 @@ class Recorder:
         self.writes: list[Write] = []
         self._times: list[float] = []
         self._started = 0.0
+        self._turn = -1
+        self._now = 0.0
 
     def start(self) -> None:
         """From here on."""
         self.on = True
-        self._started = _turn()
+        self._started = self._time()
 
     def note(self, connection: Any, channel: str, size: int, count: int) -> None:
         """`count` messages were written, of `size` bytes together (each, on the channel "message")."""
         if not self.on:
             return
-        now = _turn()
+        now = self._time()
         side = int(connection.core.server)
         after = next((i for i in range(len(self.writes) - 1, -1, -1) if self.writes[i].side != side), -1)
         before = self._times[after] if after >= 0 else self._started
@@ -60,10 +62,12 @@ class Recorder:
         self.writes.append(Write(side, channel, size, count, after, wait))
         self._times.append(now)
 
-
-def _turn() -> float:
-    """The same for all that happens in one turn of the loop."""
-    return float(gevent.get_hub().loop.now())
+    def _time(self) -> float:
+        """The same for all that happens in one turn of the loop, whose own clock goes on within long ones."""
+        loop = gevent.get_hub().loop
+        if loop.iteration != self._turn:
+            self._turn, self._now = loop.iteration, float(loop.now())
+        return self._now
 
 
 @contextmanager

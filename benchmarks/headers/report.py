@@ -65,7 +65,7 @@ def _coalescing(result: dict[str, Any]) -> Rows:
 
 
 def _acknowledging(result: dict[str, Any]) -> Rows:
-    rows: Rows = [["bulk, acknowledged", "ACK packets a MB", "bytes a MB", "of the data"]]
+    rows: Rows = [["bulk, acknowledged", "ACK packets a MB", "bytes a MB", "of the data", "without tags"]]
     words = {
         "batches": "as trains arrive together",
         "1%": "the same, 1% lost",
@@ -74,8 +74,8 @@ def _acknowledging(result: dict[str, Any]) -> Rows:
         "off": "each datagram by itself",
     }
     for label, found in result["acknowledging"].items():
-        share = f"{100 * found['share']:.2f} %"
-        rows.append([words[label], number(found["packets a MB"]), number(found["bytes a MB"]), share])
+        shares = [f"{100 * found[share]:.2f} %" for share in ("share", "without tags")]
+        rows.append([words[label], number(found["packets a MB"]), number(found["bytes a MB"]), *shares])
     return rows
 
 
