@@ -3,7 +3,7 @@
 
 An ACK for every second packet is more than a large window needs: it costs both ends, and the way back. Sixteen for a
 window are enough for what is learnt from them; four times as many in slow start, where HyStart++ looks for longer
-round trips in the first eight of a window that doubles. In small windows nothing is asked for. What is lost is told at
+round trips in every eight of a window that doubles. In small windows nothing is asked for. What is lost is told at
 once as ever; where packets overtake each other, only what is late enough to count as lost.
 """
 

@@ -6,6 +6,7 @@ from jsp.engine.scheduler cimport Sender
 from jsp.engine.send_messages cimport SendMessages
 
 cdef double _NEVER
+cdef long long _URGENCIES
 cdef long long _SWEEP_MIN
 cdef long long _FRAME
 
@@ -15,14 +16,15 @@ cdef class MessageQueue(Sender):
     cdef list _dated
     cdef SendMessages _messages
     cdef object _plain
-    cdef object _urgent
+    cdef list _urgencies
     cdef public object again
     cdef public bint in_order
 
     cpdef push(self, OutMessage message)
-    cpdef long long urgency_with(self, long long seq, long long urgency) except? -1
-    @cython.locals(first=OutMessage)
-    cpdef long long _most_urgent(self) except? -1
+    cpdef pop_again(self)
+    cpdef _count(self, OutMessage message, long long change)
+    @cython.locals(urgency=cython.longlong)
+    cpdef long long most_urgent(self) except? -1
     cpdef push_again(self, OutMessage message, long long start, long long stop, long long attempt)
     @cython.locals(dated=list, message=OutMessage)
     cpdef OutMessage first(self)

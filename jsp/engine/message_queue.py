@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from jsp.engine.builder import Train
 from jsp.engine.out_message import OutMessage
-from jsp.engine.scheduler import Sender
+from jsp.engine.scheduler import URGENCIES, Sender
 from jsp.engine.timers import NEVER
 
 if TYPE_CHECKING:
     from jsp.engine.send_messages import SendMessages
 
 _NEVER = NEVER
+_URGENCIES = URGENCIES
 # Bytes of a MESSAGE frame around its data, but for very large numbers.
 _FRAME = 20
 # Fewer dead entries than this are not worth a sweep.
@@ -35,7 +36,7 @@ class MessageQueue(Sender):
         in_order: whether messages may not overtake each other, whatever their deadlines.
     """
 
-    __slots__ = ("_dead", "_dated", "_messages", "_plain", "_urgent", "again", "in_order")
+    __slots__ = ("_dead", "_dated", "_messages", "_plain", "_urgencies", "again", "in_order")
 
     def __init__(self, messages: SendMessages, urgency: int, in_order: bool) -> None:
         Sender.__init__(self)
@@ -48,8 +49,8 @@ class MessageQueue(Sender):
         self._plain: deque[OutMessage] | None = None
         self._dated: list[OutMessage] = []
         self._dead = 0
-        # Of those in order: who is more urgent than all behind it, and how urgent.
-        self._urgent: deque[tuple[int, int]] | None = None
+        # Of those in order: how many messages and lost pieces of each urgency wait.
+        self._urgencies = [0] * URGENCIES if in_order else None
 
     def __bool__(self) -> bool:
         """Whether anything waits here."""
@@ -63,6 +64,7 @@ class MessageQueue(Sender):
         """`message` waits for its turn."""
         message.queue = self
         message.waiting = True
+        self._count(message, 1)
         if not self.in_order and (message.expires != _NEVER or message.key is not None):
             heappush(self._dated, message)
             return
@@ -70,32 +72,29 @@ class MessageQueue(Sender):
             self._plain = deque()
         self._plain.append(message)
 
-    def urgency_with(self, seq: int, urgency: int) -> int:
-        """How urgent the queue, which is in order, becomes when message `seq` is as urgent as that."""
-        if self._urgent is None:
-            self._urgent = deque()
-        while self._urgent and self._urgent[-1][1] >= urgency:
-            self._urgent.pop()
-        self._urgent.append((seq, urgency))
-        return self._most_urgent()
-
-    def _most_urgent(self) -> int:
-        """Of those that wait; of lost pieces alone, as it was."""
-        urgent = self._urgent
-        if not urgent:
-            return self.urgency
-        first = self.first()
-        begin = urgent[-1][0] if first is None else first.seq
-        while urgent[0][0] < begin:
-            urgent.popleft()
-        most: int = urgent[0][1]
-        return most
-
     def push_again(self, message: OutMessage, start: int, stop: int, attempt: int) -> None:
         """A piece of `message` was lost."""
         if self.again is None:
             self.again = deque()
         self.again.append((message, start, stop, attempt))
+        self._count(message, 1)
+
+    def pop_again(self) -> None:
+        """The first lost piece has been sent again, or needs no turn any more."""
+        assert self.again is not None
+        self._count(self.again.popleft()[0], -1)
+
+    def _count(self, message: OutMessage, change: int) -> None:
+        if self._urgencies is not None:
+            self._urgencies[message.urgency] += change
+
+    def most_urgent(self) -> int:
+        """How urgent whatever waits is; as it was, while nothing does."""
+        if self._urgencies is not None:
+            for urgency in range(_URGENCIES):
+                if self._urgencies[urgency]:
+                    return urgency
+        return self.urgency
 
     def first(self) -> OutMessage | None:
         """Whose turn it is."""
@@ -118,6 +117,7 @@ class MessageQueue(Sender):
     def drop(self, message: OutMessage) -> None:
         """`message` needs no turn any more."""
         message.waiting = False
+        self._count(message, -1)
         plain = self._plain
         if plain and plain[0] is message:
             plain.popleft()
@@ -155,12 +155,11 @@ class MessageQueue(Sender):
                 else:
                     written = False
             if not written and not train.advance():
-                if self.in_order:
-                    self.urgency = self._most_urgent()
+                self.urgency = self.most_urgent()
                 return True
         if not self._plain:
             self._plain = None
         if not self.again:
             self.again = None
-        self._urgent = None
+        self.urgency = self.most_urgent()
         return False

@@ -24,6 +24,7 @@ cdef class OutMessage:
     cdef public long long size
     cdef public long long state
     cdef public long long told
+    cdef public long long urgency
     cdef public bint waiting
     cdef public object watcher
 

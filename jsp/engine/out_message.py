@@ -47,12 +47,13 @@ class OutMessage:
         waiting: whether some of it was never sent, and its queue holds it for that.
         acked: ranges that arrived, once there are several fragments.
         told: what MESSAGE_ABANDON says: 1 + bytes sent, 0 when the peer never saw any of it.
+        urgency: 0 (first) to 7 (last).
         watcher: what `MessageSettled` is to bring to the owner of the connection, or None.
     """
 
     __slots__ = (
         "acked", "data", "expires", "id", "key", "kind", "order", "outcome", "owner", "piece", "queue", "redundant",
-        "retransmits", "sent", "seq", "size", "state", "told", "waiting", "watcher",
+        "retransmits", "sent", "seq", "size", "state", "told", "urgency", "waiting", "watcher",
     )  # fmt: skip
 
     acked: RangeSet | None
@@ -73,6 +74,7 @@ class OutMessage:
     size: int
     state: int
     told: int
+    urgency: int
     waiting: bool
     watcher: Any
 

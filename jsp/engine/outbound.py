@@ -232,7 +232,6 @@ def _train(conn: ConnectionCore, path: Path, now: float, chosen: bool) -> Transm
     train.alone = conn.alone
     if wants:
         path.plan_acks()
-    if wants:
         path.skip_number(datagram, conn.entropy)
     number = space.next_number
     size_of_number = packet.number_size(number, space.largest_acked)

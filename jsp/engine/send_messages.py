@@ -5,7 +5,7 @@ A message that fits a packet goes in one frame, a larger one in fragments. What 
 message arrived, expired, was replaced or used up its retransmissions; then MESSAGE_ABANDON lets the receiver forget
 it and settles the credit it used. Best-effort messages are sent once.
 
-Each urgency has its queue. Ordered messages have one of their own, as urgent as the most urgent of them: one that
+Each urgency has its queue. Ordered messages have one of their own, as urgent as the most urgent that waits: one that
 overtook another would use up the credit that the other needs, and wait for it at the receiver.
 """
 
@@ -161,11 +161,9 @@ class SendMessages:
         self.queued_bytes += message.size
         self.waiting += 1
         queue = self._queue(urgency, ordered)
-        if ordered:
-            urgency = queue.urgency_with(message.seq, urgency)
-            if urgency != queue.urgency:
-                self._scheduler.change(queue, urgency, True)
+        message.urgency = urgency
         queue.push(message)
+        self._follow(queue)
         self._scheduler.add(queue)
         return message
 
@@ -199,6 +197,12 @@ class SendMessages:
         if queue is None:
             queue = self._queues[at] = MessageQueue(self, urgency, ordered)
         return queue
+
+    def _follow(self, queue: MessageQueue) -> None:
+        """Ordered messages are as urgent as the most urgent that waits."""
+        urgency = queue.most_urgent()
+        if urgency != queue.urgency:
+            self._scheduler.change(queue, urgency, True)
 
     def watch(self, message: OutMessage, watcher: Any) -> None:
         """Bring `watcher` in `MessageSettled` when it is known what became of `message`, which is pending."""
@@ -381,7 +385,7 @@ class SendMessages:
         if message.state == _OPEN and attempt > message.retransmits:
             self._give_up(message, _REPLACED)
         if message.state != _OPEN:
-            pieces.popleft()
+            queue.pop_again()
             return True
         end = self._write_frame(train, message, start, stop, stop - start)
         if end < 0:
@@ -390,7 +394,7 @@ class SendMessages:
         if end < stop:
             pieces[0] = (message, end, stop, attempt)
         else:
-            pieces.popleft()
+            queue.pop_again()
         return True
 
     def _write_frame(self, train: Train, message: OutMessage, start: int, stop: int, allowed: int) -> int:
@@ -466,4 +470,5 @@ class SendMessages:
         else:
             for a, b in message.acked.missing(start, stop):
                 queue.push_again(message, a, b, attempt + 1)
+        self._follow(queue)
         self._scheduler.add(queue)

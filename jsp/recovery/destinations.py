@@ -52,7 +52,7 @@ class Destinations:
         known = self.find(route, now) or Known()
         if window > known.window:
             known.window = window
-        elif recovery.packets_lost:
+        elif recovery.packets_lost > recovery.reordering.late:
             # One that had little to send and lost nothing does not know better; what is lost may be bad luck.
             known.window = (known.window + window) // 2
         known.rtt = recovery.rtt.smoothed

@@ -15,6 +15,7 @@ cdef class HyStart:
     cdef double _baseline
     cdef double _eight
     cdef double _last_rtt
+    cdef bint _looked
     cdef bint _queued
     cdef long long _round_end
     cdef long long _rounds

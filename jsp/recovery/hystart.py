@@ -6,8 +6,8 @@ quarter of the speed and looks whether that was a passing delay. When it was non
 
 Two things are added. All round trips are looked at, eight in a row at a time, not only the shortest of a round: what is
 paced leaves the queue empty between two rounds, so that one is the last to grow. And as five more rounds, each with a
-quarter more, overflow most queues, it ends where eight in a row are a quarter (and 16 ms) longer than the shortest of
-all: the link is full then, and leaving costs nothing.
+quarter more, overflow most queues, it ends where eight in a row are half (and 16 ms) longer than the shortest of all:
+the link is full then, and leaving costs nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CSS_GROWTH_DIVISOR = 4
 CSS_ROUNDS = 5
 _NEVER, _LOW, _HIGH, _DIVISOR, _SAMPLES = NEVER, MIN_RTT_THRESHOLD_S, MAX_RTT_THRESHOLD_S, RTT_DIVISOR, SAMPLES
 _GROWTH, _ROUNDS = CSS_GROWTH_DIVISOR, CSS_ROUNDS
-STANDING_QUEUE = 1.25
+STANDING_QUEUE = 1.5
 _STANDING = STANDING_QUEUE
 
 
@@ -31,8 +31,8 @@ class HyStart:
     """
 
     __slots__ = (
-        "_baseline", "_eight", "_last_rtt", "_queued", "_round_end", "_rounds", "_rtt", "_samples", "_shortest",
-        "conservative",
+        "_baseline", "_eight", "_last_rtt", "_looked", "_queued", "_round_end", "_rounds", "_rtt", "_samples",
+        "_shortest", "conservative",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class HyStart:
         self._round_end = 0
         self._rounds = 0
         self._samples = 0
-        # Whether this round has had eight as long as those that began conservative slow start.
-        self._queued = False
+        # Whether this round has had eight, and eight as long as those that began conservative slow start.
+        self._looked = self._queued = False
 
     def growth(self, acked: int) -> int:
         """Bytes by which `acked` bytes that arrived widen the window."""
@@ -59,7 +59,7 @@ class HyStart:
             self._last_rtt = self._rtt
             self._rtt = self._eight = _NEVER
             self._samples = 0
-            self._queued = False
+            self._queued = self._looked = False
         if rtt > 0:
             self._rtt = min(self._rtt, rtt)
             self._eight = min(self._eight, rtt)
@@ -70,6 +70,7 @@ class HyStart:
         eight = self._eight
         self._eight = _NEVER
         self._samples = 0
+        self._looked = True
         if self.conservative:
             self._queued = self._queued or eight >= self._baseline
             return eight >= max(_STANDING * self._shortest, self._shortest + _HIGH)
@@ -84,5 +85,6 @@ class HyStart:
         if not self.conservative:
             return False
         self._rounds += 1
-        self.conservative = self._queued
-        return self._queued and self._rounds >= _ROUNDS
+        if self._looked:
+            self.conservative = self._queued
+        return self.conservative and self._rounds >= _ROUNDS

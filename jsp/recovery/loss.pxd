@@ -84,7 +84,6 @@ cdef class LossDetector:
     cpdef bint _detect_lost(self, PacketSpace space, double now, list starts=*, list stops=*) except? -1
     @cython.locals(count=cython.longlong, run=SentRun)
     cpdef _read_marks(self, list acked, tuple marks, double sent_time, double now)
-    @cython.locals(late=cython.longlong, was_none=cython.bint)
     cpdef _find_late(self, list starts, list stops, double now)
     @cython.locals(deadline=cython.double, space=PacketSpace)
     cpdef update_deadline(self, double now, bint anti_deadlock, bint blocked)

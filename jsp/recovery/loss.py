@@ -97,7 +97,7 @@ class LossDetector:
         pto_count: probe timeouts in a row without an answer.
         deadline: when `on_timeout` wants to be called.
         peer_max_ack_delay: seconds the peer may hold an ACK back.
-        packets_lost: how many in all; those that arrived after all are none.
+        packets_lost: how many were taken for lost, in all; `reordering.late` of them arrived.
         large_lost: packets above the base size lost since one as large was acknowledged: a path that takes no more?
         resume: the window of an earlier connection, while it is not decided whether it fits; mostly None.
         held: what carries the path takes nothing more now.
@@ -334,10 +334,7 @@ class LossDetector:
 
     def _find_late(self, starts: list[int], stops: list[int], now: float) -> None:
         """Whether what was taken for lost has arrived; without a loss the window is what it was before."""
-        late = self.reordering.late
-        was_none = self.reordering.on_ack(starts, stops, now, self.rtt.longest())
-        self.packets_lost -= self.reordering.late - late
-        if was_none:
+        if self.reordering.on_ack(starts, stops, now, self.rtt.longest()):
             self.controller.recovery_start = -math.inf
             self.controller.on_spurious_loss()
 

@@ -154,6 +154,25 @@ def test_large_messages_that_overtake_each_other_do_not_use_up_the_credit_all_ne
     assert sorted(got) == [1, 3, 5, 7]
 
 
+def test_ordered_messages_that_wait_for_credit_stay_urgent() -> None:
+    world = World()
+    client, server, c, s = connected(world, slow(), server_config=small_window())
+    for _ in range(2):
+        c.send_message(world.now, bytes(32 * KIB), RELIABLE, False)
+    client.flush(c)
+    world.run_for(1.0)
+    c.send_message(world.now, b"urgent", RELIABLE, True, 0)
+    client.flush(c)
+    world.run_for(0.1)
+    c.send_message(world.now, b"lazy", RELIABLE, True, 7)
+    c.send_message(world.now, b"usual", RELIABLE, False, 3)
+    client.flush(c)
+    got = read_all(s)
+    server.flush(s)
+    world.run_for(1.0)
+    assert next(data for data in got + read_all(s) if len(data) < 1000) == b"urgent"
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_any_mix_of_urgencies_deadlines_and_sizes_comes_through_a_small_window(seed: int) -> None:
     rng = random.Random(seed)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from jsp.config import Config
+from jsp.config import CONGESTION, Config
 from jsp.crypto.protection import SealKeys
 from jsp.crypto.suites import AES_256_GCM
 from jsp.engine.builder import Train
@@ -109,10 +109,12 @@ def test_bulk_is_not_acknowledged_packet_by_packet() -> None:
     assert s.counters.acks_sent <= c.counters.packets_sent * 0.55
 
 
-def test_pacing_keeps_a_shallow_queue_from_overflowing() -> None:
+@pytest.mark.parametrize("congestion", CONGESTION)
+def test_pacing_keeps_a_shallow_queue_from_overflowing(congestion: str) -> None:
     # Ten datagrams of queue, twenty in a window: without pacing half of every window would be lost.
     world = World()
-    client, server, c, s = connected(world, LinkSpec(delay=0.04, rate=1_250_000, queue=14_000, mtu=1_472))
+    spec = LinkSpec(delay=0.04, rate=1_250_000, queue=14_000, mtu=1_472)
+    client, server, c, s = connected(world, spec, client_config=Config(congestion=congestion))
     plan = Plan(2)
     # Long enough that the end of slow start, which loses what the last doubling was too much, is a small part.
     plan.streams = [[], [(3_000_000, True)]]

@@ -238,3 +238,12 @@ def test_larger_datagrams_take_the_same_curve_faster() -> None:
     acked(same, same.window, sent=7.0, now=7.0, rtt=0.2)
     assert larger.window == pytest.approx(same.window, abs=2)
     assert larger.window > 701_000
+
+
+def test_conservative_slow_start_is_paced_like_congestion_avoidance() -> None:
+    c = Cubic(MTU)
+    delivered = hystart_round(c, RTT, 0)
+    assert c.pacing_rate(RTT) == pytest.approx(2 * c.window / RTT)
+    hystart_round(c, 1.2 * RTT, delivered)
+    assert c.slow_start
+    assert c.pacing_rate(RTT) == pytest.approx(1.25 * c.window / RTT)

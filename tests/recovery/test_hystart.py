@@ -97,6 +97,15 @@ def test_a_delay_that_passes_resumes_slow_start() -> None:
     assert rounds.play_even(0.12)
 
 
+def test_a_round_of_few_samples_resumes_nothing() -> None:
+    rounds = Rounds()
+    rounds.play_even(0.1)
+    rounds.play_even(0.115)
+    rounds.play(*[0.1] * (SAMPLES - 1))
+    rounds.play(0.1)
+    assert rounds.hystart.conservative
+
+
 def test_a_delay_that_comes_back_in_each_round_stays_one() -> None:
     rounds = Rounds()
     rounds.play_even(0.1)
@@ -110,9 +119,9 @@ def test_a_delay_that_comes_back_in_each_round_stays_one() -> None:
 @pytest.mark.parametrize(
     ("shortest", "now", "over"),
     [
-        (0.08, 0.099, False),  # less than a quarter
-        (0.08, 0.101, True),
-        (0.001, 0.0169, False),  # a quarter, and sixteen milliseconds at least
+        (0.08, 0.119, False),  # less than half
+        (0.08, 0.121, True),
+        (0.001, 0.0169, False),  # half, and sixteen milliseconds at least
         (0.001, 0.0171, True),
     ],
 )

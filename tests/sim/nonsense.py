@@ -184,7 +184,8 @@ def _check_bounds(s: ConnectionCore, now: float, seed: int) -> None:
     most = initial_window(path.mtu) + recovery.rate.delivered + path.mtu
     assert recovery.controller.window <= most, f"seed {seed}: a window of {recovery.controller.window}"
     assert recovery.rate.delivered <= s.counters.bytes_sent
-    assert 0 < recovery.rtt.minimum <= recovery.rtt.smoothed <= max(1.0, now)
+    assert 0 < recovery.rtt.minimum <= max(recovery.rtt.smoothed, recovery.rtt.latest)
+    assert recovery.rtt.smoothed <= max(1.0, now)
     # A run is a packet at least, and every packet counts in full.
     assert sum(run.count for run in space.sent.runs) <= space.next_number
     assert len(space.sent.runs) <= 1 + recovery.in_flight // 20

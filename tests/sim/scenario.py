@@ -23,7 +23,7 @@ def random_link(rng: random.Random) -> LinkSpec:
     """A link with one or several faults, or none."""
     spec = LinkSpec(delay=rng.choice((0.0001, 0.005, 0.02, 0.1)))
     for fault in rng.sample(
-        ("loss", "burst", "duplicate", "reorder", "corrupt", "truncate", "jitter", "rate"), rng.randrange(4)
+        ("loss", "burst", "duplicate", "reorder", "corrupt", "truncate", "jitter", "rate", "ecn"), rng.randrange(4)
     ):
         if fault == "loss":
             spec.loss = rng.choice((0.01, 0.05, 0.15))
@@ -34,6 +34,12 @@ def random_link(rng: random.Random) -> LinkSpec:
         elif fault == "rate":
             spec.rate = rng.choice((50_000, 1_000_000, 10_000_000))
             spec.queue = rng.choice((8_000, 40_000, 200_000))
+        elif fault == "ecn":
+            # A queue that marks, a router that clears the fields, or one that drops what has them.
+            spec.mark = rng.choice((None, 0, 20_000))
+            spec.rate = spec.rate or 1_000_000
+            spec.bleach = rng.random() < 0.3
+            spec.ecn_blackhole = rng.random() < 0.2
         else:
             setattr(spec, fault, rng.choice((0.01, 0.1)))
     return spec
