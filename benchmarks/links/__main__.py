@@ -13,18 +13,7 @@ from pathlib import Path
 
 from benchmarks.figures import environment
 from benchmarks.links import figures, report
-from benchmarks.links.catalogue import (
-    CONTESTANTS,
-    CUBIC,
-    FAST,
-    LINKS,
-    PANTHEON,
-    PLAIN,
-    SECONDS,
-    SHARED,
-    Contestant,
-    missing,
-)
+from benchmarks.links.catalogue import CONTESTANTS, CUBIC, FAST, LINKS, SECONDS, SHARED, Contestant, missing
 from benchmarks.links.running import Flows, Run, run
 from benchmarks.process import ContestantError
 from benchmarks.rounds import show_progress
@@ -46,7 +35,6 @@ def _arguments() -> argparse.Namespace:
         "--seconds", type=float, default=20.0, help="length of a run; slow links take more (default 20)"
     )
     parser.add_argument("--only", action="append", choices=tuple(LINKS), help="this link only; may be repeated")
-    parser.add_argument("--pantheon", action="store_true", help="the eighteen emulators of Pantheon instead")
     parser.add_argument("--who", action="append", choices=tuple(CONTESTANTS), help="this one only; may be repeated")
     parser.add_argument("--seed", type=int, default=1, help="of loss and jitter, in the first round (default 1)")
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="where the JSON goes (default %(default)s)")
@@ -93,7 +81,7 @@ def main() -> None:
     if reasons[CUBIC]:
         sys.exit("the kernel has no CUBIC to compare with")
     names = [name for name, reason in reasons.items() if not reason and (not args.who or name in args.who)]
-    links = args.only or (PANTHEON if args.pantheon else PLAIN)
+    links = args.only or LINKS
     samples: dict[str, dict[str, list[figures.Samples]]] = {link: {name: [] for name in names} for link in links}
     for number in range(args.rounds):
         for link in links:

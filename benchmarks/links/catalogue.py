@@ -9,9 +9,8 @@ from pathlib import Path
 from jsp.config import CONGESTION
 from tests.netlab import links as netlab_links
 
-PLAIN = netlab_links.LINKS
 PANTHEON = {f"pantheon-{number}": link for number, link in netlab_links.PANTHEON.items()}
-LINKS = PLAIN | PANTHEON
+LINKS = netlab_links.LINKS | PANTHEON
 
 SECONDS = {"satellite": 30.0, "lte": 20.0}
 "The shortest runs that show something, where that is long."

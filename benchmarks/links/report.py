@@ -18,7 +18,7 @@ from benchmarks.report import ROOT, insert, where, write_charts
 
 PAGE = ROOT / "docs" / "links.md"
 IMAGES = "img"
-RESULTS = [ROOT / "benchmarks" / "results" / name for name in ("links.json", "pantheon.json")]
+RESULTS = ROOT / "benchmarks" / "results" / "links.json"
 
 _BETTER = "up and to the left is better; medians"
 
@@ -119,34 +119,18 @@ def markdown(result: dict[str, Any]) -> str:
 
 def print_all(result: dict[str, Any]) -> None:
     """The tables on the terminal."""
-    if rows := pantheon.rows(result["samples"]):
-        print(f"\n{pantheon.TITLE}\n{table.as_text(rows)}\n{table.as_text(pantheon.shared(result['samples']))}")
-        return
     for link, samples in result["samples"].items():
         for rows in (_alone(samples), _shared(samples)):
-            if len(rows) > 1:
+            if len(rows) > 1 and link not in PANTHEON:
                 print(f"\n{LINKS[link].title}\n{table.as_text(rows)}")
-
-
-def committed() -> list[dict[str, Any]]:
-    """The results that are there."""
-    return [json.loads(path.read_text()) for path in RESULTS if path.exists()]
-
-
-def page_of(results: list[dict[str, Any]]) -> str:
-    """The documentation, with the figures of `results`."""
-    return insert(PAGE.read_text(), "\n\n".join(markdown(result) for result in results))
-
-
-def plots_of(results: list[dict[str, Any]]) -> dict[str, str]:
-    """All plots, by file name."""
-    return {name: svg for result in results for name, svg in plots(result).items()}
+    if rows := pantheon.rows(result["samples"]):
+        print(f"\n{pantheon.TITLE}\n{table.as_text(rows)}\n{table.as_text(pantheon.shared(result['samples']))}")
 
 
 def main() -> None:
-    results = committed()
-    PAGE.write_text(page_of(results))
-    write_charts(plots_of(results), PAGE.parent / IMAGES, "link")
+    result = json.loads(RESULTS.read_text())
+    PAGE.write_text(insert(PAGE.read_text(), markdown(result)))
+    write_charts(plots(result), PAGE.parent / IMAGES, "link")
 
 
 if __name__ == "__main__":

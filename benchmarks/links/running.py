@@ -18,7 +18,7 @@ from benchmarks.links.flow import Arrivals
 from benchmarks.noise import Snapshot
 from benchmarks.process import ContestantError
 from tests.netlab.lab import Lab
-from tests.netlab.links import Link
+from tests.netlab.links import Directions, Link
 
 _PORT = 5000
 
@@ -80,8 +80,9 @@ class _Started:
         failure: why nothing is to be had of it.
     """
 
-    def __init__(self, lab: Lab, flows: Flows) -> None:
+    def __init__(self, lab: Lab, directions: Directions, flows: Flows) -> None:
         self._lab = lab
+        self._directions = directions
         self._receivers = [
             lab.start("b", _command(who, "receive", _PORT + i, i, 0)) for i, (who, _) in enumerate(flows)
         ]
@@ -100,10 +101,16 @@ class _Started:
             self.failure = failure
 
     def tell(self, begin: float, end: float) -> None:
-        for running in self._receivers + self._senders:
-            assert running.stdin is not None
-            running.stdin.write(f"{begin} {end}\n")
-            running.stdin.flush()
+        for side, direction in zip(("ab", "ba"), self._directions, strict=True):
+            # Traces begin anew, however long the processes took to start.
+            self._lab.link.set(side, *(word for word in direction.words() if word.startswith("trace=")))
+        try:
+            for running in self._receivers + self._senders:
+                assert running.stdin is not None
+                running.stdin.write(f"{begin} {end}\n")
+                running.stdin.flush()
+        except OSError as error:
+            self.failure = ContestantError(f"did not wait to begin: {error}")
 
     def take_half(self) -> None:
         self._half = self._lab.link.stats()["ab"]
@@ -129,8 +136,9 @@ def run(link: Link, crowds: Sequence[Flows], seconds: float, seed: int) -> list[
         started = []
         for flows in crowds:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            lab = stack.enter_context(Lab(*link.directions(Path(folder)), seed=seed))
-            started.append(_Started(lab, flows))
+            directions = link.directions(Path(folder))
+            lab = stack.enter_context(Lab(*directions, seed=seed))
+            started.append(_Started(lab, directions, flows))
         for each in started:
             each.wait_ready()
         left = [each for each in started if each.failure is None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from benchmarks.links import figures, pantheon, report
 from benchmarks.links.catalogue import CONTESTANTS, FAST, LINKS, SECONDS, SHARED, Contestant, missing
 from benchmarks.links.running import Run
 from benchmarks.process import ContestantError
-from benchmarks.report import BEGIN, END
+from benchmarks.report import BEGIN, END, insert
 from tests.benchmarks.made_up import result as of_other_bench
 from tests.netlab.lab import why_not
 
@@ -98,9 +99,10 @@ def test_the_terminal_gets_the_tables(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_documentation_has_the_committed_figures() -> None:
-    results = report.committed()
-    assert results and report.page_of(results) == report.PAGE.read_text(), "python -m benchmarks.links.report"
-    for name, svg in report.plots_of(results).items():
+    result = json.loads(report.RESULTS.read_text())
+    page = report.PAGE.read_text()
+    assert insert(page, report.markdown(result)) == page, "python -m benchmarks.links.report"
+    for name, svg in report.plots(result).items():
         assert (report.PAGE.parent / report.IMAGES / name).read_text() == svg, name
 
 
