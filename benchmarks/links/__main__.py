@@ -83,6 +83,15 @@ def main() -> None:
     names = [name for name, reason in reasons.items() if not reason and (not args.who or name in args.who)]
     links = args.only or LINKS
     samples: dict[str, dict[str, list[figures.Samples]]] = {link: {name: [] for name in names} for link in links}
+    result = {
+        "environment": environment(),
+        "rounds": 0,
+        "seconds": args.seconds,
+        "seed": args.seed,
+        "samples": samples,
+        "left out": left_out,
+    }
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     for number in range(args.rounds):
         for link in links:
             made: dict[str, figures.Samples] = {name: {} for name in names}
@@ -98,15 +107,7 @@ def main() -> None:
                         made[name][kind.name] = kind.figures(found)
             for name in names:
                 samples[link][name].append(made[name])
-        result = {
-            "environment": environment(),
-            "rounds": number + 1,
-            "seconds": args.seconds,
-            "seed": args.seed,
-            "samples": samples,
-            "left out": left_out,
-        }
-        args.output.parent.mkdir(parents=True, exist_ok=True)
+        result["rounds"] = number + 1
         args.output.write_text(json.dumps(result, indent=1) + "\n")
     show_progress("")
     report.print_all(result)

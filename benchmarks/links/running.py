@@ -89,8 +89,7 @@ class _Started:
         self._senders = [
             lab.start("a", _command(who, "send", _PORT + i, i, offset)) for i, (who, offset) in enumerate(flows)
         ]
-        self._half: dict[str, float] = {}
-        self._stats: dict[str, float] = {}
+        self._stats: list[dict[str, float]] = []
         self.failure: ContestantError | None = None
 
     def wait_ready(self) -> None:
@@ -112,19 +111,22 @@ class _Started:
         except OSError as error:
             self.failure = ContestantError(f"did not wait to begin: {error}")
 
-    def take_half(self) -> None:
-        self._half = self._lab.link.stats()["ab"]
-
     def take(self) -> None:
-        self._stats = self._lab.link.stats()["ab"]
+        """What the link has seen, when half of the time is over and at the end."""
+        self._stats.append(self._lab.link.stats()["ab"])
 
-    def result(self, begin: float, end: float, noise: dict[str, float]) -> Run:
-        """ContestantError when one of the flows fails."""
-        arrivals = [_result(running).get(str(i), {}) for i, running in enumerate(self._receivers)]
-        counts = [_result(running) for running in self._senders]
-        steady = self._stats["delivered_bytes"] - self._half["delivered_bytes"]
+    def result(self, begin: float, end: float, noise: dict[str, float]) -> Run | ContestantError:
+        if self.failure is not None:
+            return self.failure
+        try:
+            arrivals = [_result(running).get(str(i), {}) for i, running in enumerate(self._receivers)]
+            counts = [_result(running) for running in self._senders]
+        except ContestantError as failure:
+            return failure
+        half, whole = self._stats
+        link = {**whole, "steady_bytes": whole["delivered_bytes"] - half["delivered_bytes"]}
         flat = [{int(period): size for period, size in flow.items()} for flow in arrivals]
-        return Run(begin, end, flat, counts, {**self._stats, "steady_bytes": steady}, noise)
+        return Run(begin, end, flat, counts, link, noise)
 
 
 def run(link: Link, crowds: Sequence[Flows], seconds: float, seed: int) -> list[Run | ContestantError]:
@@ -149,16 +151,9 @@ def run(link: Link, crowds: Sequence[Flows], seconds: float, seed: int) -> list[
             each.tell(begin, end)
         time.sleep(begin + seconds / 2 - time.monotonic())
         for each in left:
-            each.take_half()
+            each.take()
         time.sleep(max(0.0, end - time.monotonic()))
         for each in left:
             each.take()
         noise = Snapshot.take().since(before)
-        return [each.failure or _made(each, begin, end, noise) for each in started]
-
-
-def _made(started: _Started, begin: float, end: float, noise: dict[str, float]) -> Run | ContestantError:
-    try:
-        return started.result(begin, end, noise)
-    except ContestantError as failure:
-        return failure
+        return [each.result(begin, end, noise) for each in started]

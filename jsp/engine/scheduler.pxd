@@ -47,5 +47,5 @@ cdef class Scheduler:
     cpdef long long least(self) except? -1
     @cython.locals(total=cython.longlong, sender=Sender)
     cpdef long long unsent(self, long long enough) except? -1
-    @cython.locals(urgency=cython.longlong, sender=Sender)
+    @cython.locals(urgency=cython.longlong, sender=Sender, more=cython.bint)
     cpdef fill(self, Train train)

@@ -199,20 +199,18 @@ class Scheduler:
             queue = self._queues[urgency]
             while queue:
                 sender = queue[0]
-                if sender.write_frames(train):
-                    if sender.urgency == urgency:
-                        queue.rotate(-1)
-                    else:
-                        # What was so urgent has left.
-                        queue.popleft()
-                        sender.queued = False
-                        self._ready -= 1
-                        self.add(sender)
+                more = sender.write_frames(train)
+                if more and sender.urgency == urgency:
+                    queue.rotate(-1)
                     return
                 # It may have queued itself elsewhere meanwhile; it is still at this queue's head.
                 queue.popleft()
                 sender.queued = False
                 self._ready -= 1
+                if more:
+                    # What was so urgent has left.
+                    self.add(sender)
+                    return
             if queue is not None:
                 # An empty deque is three quarters of a kilobyte.
                 self._queues[urgency] = None

@@ -163,7 +163,8 @@ class SendMessages:
         queue = self._queue(urgency, ordered)
         message.urgency = urgency
         queue.push(message)
-        self._follow(queue)
+        if ordered:
+            self._follow(queue)
         self._scheduler.add(queue)
         return message
 

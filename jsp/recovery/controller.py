@@ -14,9 +14,8 @@ from jsp.recovery.sent import SentRun
 MINIMUM_DATAGRAMS = 2  # RFC 9002 section 7.2
 _MINIMUM = MINIMUM_DATAGRAMS
 # Windows a round trip at which data is paced.
-PACING_GAIN_SLOW_START = 2.0
 PACING_GAIN = 1.25
-_GAIN_SLOW_START, _GAIN = PACING_GAIN_SLOW_START, PACING_GAIN
+_GAIN_SLOW_START, _GAIN = 2.0, PACING_GAIN
 
 
 class AckSample:

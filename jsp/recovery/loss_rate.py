@@ -37,7 +37,7 @@ class LossRate:
         self._samples = 0
         self.value = 0.0
 
-    def update(self, rate: DeliveryRate, rtt: RttEstimator, late: int = 0) -> None:
+    def update(self, rate: DeliveryRate, rtt: RttEstimator, late: int) -> None:
         """Take what became known since the last sample, if that is enough for one.
 
         `late`: bytes that were taken for lost and arrived, in all.

@@ -27,6 +27,15 @@ class Rounds:
         return self.play(*[rtt] * SAMPLES)
 
 
+def conservative() -> Rounds:
+    """Conservative slow start has just begun, with round trips of 0.115 s after some of 0.1 s."""
+    rounds = Rounds()
+    rounds.play_even(0.1)
+    rounds.play_even(0.115)
+    assert rounds.hystart.conservative
+    return rounds
+
+
 @pytest.mark.parametrize(
     ("before", "now", "begins"),
     [
@@ -73,19 +82,14 @@ def test_a_queue_that_comes_late_in_a_round_shows() -> None:
 
 
 def test_five_conservative_rounds_end_slow_start() -> None:
-    rounds = Rounds()
-    rounds.play_even(0.1)
-    rounds.play_even(0.115)
+    rounds = conservative()
     for _ in range(CSS_ROUNDS - 1):
         assert not rounds.play_even(0.12)
     assert rounds.play_even(0.12)
 
 
 def test_a_delay_that_passes_resumes_slow_start() -> None:
-    rounds = Rounds()
-    rounds.play_even(0.1)
-    rounds.play_even(0.115)
-    assert rounds.hystart.conservative
+    rounds = conservative()
     # Two rounds: whether one was without a delay is known when it is over.
     assert not rounds.play_even(0.1)
     assert not rounds.play_even(0.1)
@@ -98,18 +102,14 @@ def test_a_delay_that_passes_resumes_slow_start() -> None:
 
 
 def test_a_round_of_few_samples_resumes_nothing() -> None:
-    rounds = Rounds()
-    rounds.play_even(0.1)
-    rounds.play_even(0.115)
+    rounds = conservative()
     rounds.play(*[0.1] * (SAMPLES - 1))
     rounds.play(0.1)
     assert rounds.hystart.conservative
 
 
 def test_a_delay_that_comes_back_in_each_round_stays_one() -> None:
-    rounds = Rounds()
-    rounds.play_even(0.1)
-    rounds.play_even(0.115)
+    rounds = conservative()
     for _ in range(CSS_ROUNDS - 1):
         assert not rounds.play(*[0.1] * SAMPLES, *[0.12] * SAMPLES)
         assert rounds.hystart.conservative

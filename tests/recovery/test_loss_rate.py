@@ -28,7 +28,7 @@ def lose(rate: DeliveryRate, loss: LossRate, share: float, packets: int, rtt: Rt
             rate.lost += 250
         else:
             rate.delivered += 250
-        loss.update(rate, rtt)
+        loss.update(rate, rtt, 0)
     return loss.value
 
 
