@@ -19,7 +19,7 @@ LINGER = 0.5
 
 HOST = "10.77.0.2"
 BLOCK = bytes(1 << 16)
-DATAGRAM = 1452
+DATAGRAM = 1472
 
 Arrivals = dict[int, int]
 "Period (number since the clock's zero) -> bytes."

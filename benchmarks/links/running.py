@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.links.catalogue import Contestant
-from benchmarks.links.flow import Arrivals
+from benchmarks.links.flow import PERIOD, Arrivals
 from benchmarks.noise import Snapshot
 from benchmarks.process import ContestantError
 from tests.netlab.lab import Lab
@@ -144,9 +145,11 @@ def run(link: Link, crowds: Sequence[Flows], seconds: float, seed: int) -> list[
         for each in started:
             each.wait_ready()
         left = [each for each in started if each.failure is None]
-        before = Snapshot.take()
-        begin = time.monotonic() + _LEAD
+        # Receivers count in whole periods: it begins with one, and traces are always as old then.
+        begin = math.ceil(time.monotonic() / PERIOD + 1) * PERIOD + _LEAD
         end = begin + seconds
+        time.sleep(begin - _LEAD - time.monotonic())
+        before = Snapshot.take()
         for each in left:
             each.tell(begin, end)
         time.sleep(begin + seconds / 2 - time.monotonic())

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
+from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives.asymmetric.mlkem import (
     MLKEM768PrivateKey,
     MLKEM768PublicKey,
@@ -25,6 +26,9 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import (
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from jsp.errors import Code, LocalError, ProtocolViolation
+
+# It is loaded with the first key otherwise, for which a peer would wait.
+default_backend()
 
 Entropy = Callable[[int], bytes]
 

@@ -16,6 +16,7 @@ from jsp.config import Config
 from jsp.crypto import suites
 from jsp.crypto.credentials import Credentials, Presented
 from jsp.crypto.identity import Identity
+from jsp.crypto.provider import chosen
 from jsp.engine.endpoint import derive_reset_secret
 from jsp.errors import Code, LocalError, WrongHub
 from jsp.net import clock
@@ -160,6 +161,7 @@ class Server:
         self._lost = False
         # Before any process is forked: a fresh one would be another one in each.
         identity = self.identity
+        chosen()  # it is tried before it is used, for which the first client should not wait
         host, port = self._listener
         family = family_of(host)
         if self._processes > 1:

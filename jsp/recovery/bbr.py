@@ -165,6 +165,8 @@ class Bbr(BbrModel):
     def on_restart(self, now: float) -> None:
         """BBRHandleRestartFromIdle."""
         self._idle_restart = True
+        # Nor does what came before the pause count, which the draft keeps: each burst would add to the window.
+        self._extra_delivered = 0
         self._extra_start = now
         if _DOWN <= self.state <= _UP:
             self._set_pacing_rate(1.0)

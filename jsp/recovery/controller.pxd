@@ -17,6 +17,7 @@ cdef class AckSample:
     cdef public long long in_flight
     cdef public long long lost_since
     cdef public double now
+    cdef public long long peak
     cdef public long long prior_delivered
     cdef public long long prior_in_flight
     cdef public double rate

@@ -33,11 +33,14 @@ class AckSample:
         delivered, prior_delivered: bytes acknowledged in all, now and when that packet left. A round trip is over when
             `prior_delivered` reaches what `delivered` was at its beginning.
         prior_in_flight: bytes under way when that packet had left.
+        peak: the most bytes that were under way in the last two or three round trips. When that is less than half of
+            the window, there was no use for it. (`in_flight` does not tell: ACKs come together, and what may leave for
+            them is paced.)
         lost_since: bytes lost since then.
     """
 
     __slots__ = (
-        "acked", "app_limited", "delivered", "fresh", "in_flight", "lost_since", "now", "prior_delivered",
+        "acked", "app_limited", "delivered", "fresh", "in_flight", "lost_since", "now", "peak", "prior_delivered",
         "prior_in_flight", "rate", "remaining", "rtt",
     )  # fmt: skip
 
@@ -53,6 +56,7 @@ class AckSample:
         self.delivered = 0
         self.prior_delivered = 0
         self.prior_in_flight = 0
+        self.peak = 0
         self.lost_since = 0
 
 
@@ -124,7 +128,10 @@ class Controller:
         self.recovery_start = -math.inf
 
     def on_datagram_size(self, size: int) -> None:
-        """The path's datagrams now carry `size` bytes."""
+        """The path's datagrams now carry `size` bytes; the initial window, while it is one, is counted anew (RFC 9002
+        section 7.2)."""
+        if self.window == initial_window(self.datagram):
+            self.window = initial_window(size)
         self.datagram = size
         self.window = max(self.window, self.minimum_window())
 

@@ -67,7 +67,7 @@ class Cubic(Controller):
             self._shortest = min(self._shortest, sample.rtt)
         if self._hystart is not None and self._hystart.on_ack(sample.rtt, sample.prior_delivered, sample.delivered):
             self._leave_slow_start()
-        if sample.in_flight < self.window // 2:
+        if sample.peak < self.window // 2:
             # RFC 9438 5.8: an underused window says nothing about the path, and such time does not count.
             if self._epoch >= 0:
                 self._epoch += since

@@ -59,7 +59,7 @@ class Ledbat(Controller):
             self._on_round_trip(sample.rtt, now)
         if now >= self._slowdown_at:
             self._slow_down(now)
-        if now < self._held_until or not sample.fresh or sample.in_flight < self.window // 2:
+        if now < self._held_until or not sample.fresh or sample.peak < self.window // 2:
             return
         if not self.slow_start:
             self._avoid(sample.fresh)

@@ -23,7 +23,7 @@ class NewReno(Controller):
 
     def on_ack(self, sample: AckSample) -> None:
         # RFC 9002 7.8: an underused window says nothing about the path.
-        if not sample.fresh or sample.in_flight < self.window // 2:
+        if not sample.fresh or sample.peak < self.window // 2:
             return
         if self.slow_start:
             self.window += sample.fresh

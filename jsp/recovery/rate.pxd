@@ -8,6 +8,9 @@ cdef class DeliveryRate:
     cdef double _delivered_time
     cdef double _first_sent
     cdef long long _limited_until
+    cdef long long _peak
+    cdef long long _peak_before
+    cdef long long _round_end
     cdef public long long delivered
     cdef public long long lost
 

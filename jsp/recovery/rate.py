@@ -18,7 +18,9 @@ class DeliveryRate:
     lost: bytes declared lost so far.
     """
 
-    __slots__ = ("_delivered_time", "_first_sent", "_limited_until", "delivered", "lost")
+    __slots__ = (
+        "_delivered_time", "_first_sent", "_limited_until", "_peak", "_peak_before", "_round_end", "delivered", "lost"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.delivered = 0
@@ -27,6 +29,9 @@ class DeliveryRate:
         self._first_sent = 0.0
         # While the application is (or was) what limits: `delivered` when the last byte of that time has arrived.
         self._limited_until = 0
+        # The most bytes under way in this round trip and in the one before; `delivered` when this one is over.
+        self._peak = self._peak_before = 0
+        self._round_end = 0
 
     def on_sent(self, run: SentRun, in_flight: int) -> None:
         """`run` left, when `in_flight` bytes were under way before it."""
@@ -38,6 +43,7 @@ class DeliveryRate:
         run.lost = self.lost
         run.in_flight = in_flight + run.total
         run.app_limited = self._limited_until > 0
+        self._peak = max(self._peak, run.in_flight)
 
     def is_app_limited(self) -> bool:
         """Whether the application is, or a round trip ago was, what limits."""
@@ -61,5 +67,10 @@ class DeliveryRate:
         sample.prior_in_flight = newest.in_flight
         sample.lost_since = self.lost - newest.lost
         sample.app_limited = newest.app_limited
+        sample.peak = max(self._peak, self._peak_before)
+        if newest.delivered >= self._round_end:
+            self._round_end = self.delivered
+            self._peak_before = self._peak
+            self._peak = sample.remaining
         # Shorter than any round trip: ACKs bunched up on the way, which says nothing of the path.
         sample.rate = (self.delivered - newest.delivered) / interval if interval >= minimum_rtt > 0 else 0.0

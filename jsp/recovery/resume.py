@@ -94,7 +94,7 @@ class CarefulResume:
             return False
         if not _SHORTER * self._known.minimum <= sample.rtt <= _LONGER * self._known.minimum:
             return True
-        if sample.in_flight < controller.window // 2:
+        if sample.peak < controller.window // 2:
             return False  # there is no use for it now
         self._proven = controller.window
         if not controller.on_resume(self._wide):

@@ -6,13 +6,14 @@ from jsp.recovery.controller import AckSample, Controller
 
 
 def acked(
-    controller: Controller, size: int, *, sent: float = 0.0, now: float = 0.0, in_flight: int = -1, rtt: float = 0.0
+    controller: Controller, size: int, *, sent: float = 0.0, now: float = 0.0, peak: int = -1, rtt: float = 0.0
 ) -> None:
-    """`size` bytes that left at `sent` arrived; `in_flight` bytes were under way (-1: as many as the window allows)."""
+    """`size` bytes that left at `sent` arrived; at most `peak` bytes were under way (-1: as many as the window allows)."""
     sample = AckSample()
     sample.now = now
     sample.acked = size
     sample.fresh = size if sent > controller.recovery_start else 0
-    sample.in_flight = controller.window if in_flight < 0 else in_flight
+    sample.in_flight = controller.window
+    sample.peak = controller.window if peak < 0 else peak
     sample.rtt = rtt
     controller.on_ack(sample)

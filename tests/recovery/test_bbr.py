@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jsp.config import Config
 from jsp.recovery import bbr
 from jsp.recovery.bbr import CRUISE, DOWN, DRAIN, PROBE_RTT, REFILL, STARTUP, UP, Bbr
 from jsp.recovery.controller import AckSample
 from jsp.recovery.sent import SentRun, make_run
 from tests.profiles import examples
+from tests.sim.link import LinkSpec
+from tests.sim.world import World, connected
 
 MTU = 1000
 RTT = 0.1
@@ -340,6 +343,26 @@ def test_a_restart_paces_at_what_the_path_delivers() -> None:
     rounds.play_until(UP)
     rounds.c.on_restart(rounds.now + 3.0)
     assert rounds.c.pacing_rate(RTT) == pytest.approx(bbr.PACING_MARGIN * 1e6)
+
+
+def test_bursts_do_not_add_up_in_the_window() -> None:
+    """What one burst brought more than the model said is no part of the next one's."""
+    config = Config(congestion="bbr", max_datagram_size=1472)
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.03, rate=5e6), client_config=config, server_config=config)
+    stream = c.open_stream()
+    arrived, windows = 0, []
+    for burst in range(1, 31):
+        stream.send.write(bytes(100_000))
+        client.flush(c)
+        world.run_for(0.5)
+        inner = s.streams.streams[0]
+        while data := s.read(inner, 1 << 20):
+            arrived += len(data)
+            server.flush(s)
+        assert arrived == burst * 100_000
+        windows.append(c.paths[0].recovery.controller.window)
+    assert max(windows) == windows[-1] == windows[9] < 400_000
 
 
 def test_persistent_congestion_leaves_four_datagrams() -> None:

@@ -38,6 +38,16 @@ def test_rfc_9002_7_2_initial_window(datagram: int, window: int) -> None:
     assert Told(datagram).window == window
 
 
+def test_rfc_9002_7_2_the_initial_window_is_counted_anew_when_datagrams_change() -> None:
+    c = Told(MTU)
+    for datagram in (1472, 8000, 1200):
+        c.on_datagram_size(datagram)
+        assert c.window == initial_window(datagram)
+    c.window += MTU
+    c.on_datagram_size(1472)
+    assert c.window == initial_window(1200) + MTU
+
+
 def test_whoever_says_nothing_of_acks_or_losses_is_no_controller() -> None:
     with pytest.raises(NotImplementedError):
         Controller(MTU).on_ack(AckSample())

@@ -110,7 +110,7 @@ def hystart_round(c: Cubic, rtt: float, delivered: int) -> int:
     for i in range(SAMPLES):
         sample = AckSample()
         sample.now, sample.acked, sample.fresh, sample.rtt = 1.0, MTU, MTU, rtt
-        sample.in_flight, sample.prior_delivered, sample.delivered = c.window, delivered, delivered + MTU * (i + 1)
+        sample.peak, sample.prior_delivered, sample.delivered = c.window, delivered, delivered + MTU * (i + 1)
         c.on_ack(sample)
     return delivered + MTU * SAMPLES
 
@@ -148,7 +148,7 @@ def test_rfc_9438_5_8_time_in_which_the_window_is_not_used_does_not_count() -> N
         later = round_trip(other, later)
     half = other.window
     for i in range(1000):
-        acked(other, MTU, sent=later, now=later + i / 100, in_flight=other.window // 2 - 1)
+        acked(other, MTU, sent=later, now=later + i / 100, peak=other.window // 2 - 1)
     assert other.window == half
     later += 9.99
     for _ in range(5):

@@ -98,7 +98,7 @@ def test_the_base_is_that_of_ten_minutes() -> None:
     for minute in range(BASE_MINUTES):
         assert rounds.c.base == pytest.approx(BASE)
         rounds.now = 2.0 + 60.0 * (minute + 1)
-        acked(rounds.c, MTU, now=rounds.now, rtt=0.2, in_flight=0)
+        acked(rounds.c, MTU, now=rounds.now, rtt=0.2, peak=0)
     assert rounds.c.base == pytest.approx(0.2)
 
 
@@ -132,7 +132,7 @@ def test_a_loss_halves_the_window() -> None:
 def test_a_window_that_is_not_used_does_not_grow() -> None:
     rounds = avoiding(100_000)
     for _ in range(1000):
-        acked(rounds.c, MTU, sent=rounds.now, now=rounds.now, in_flight=40_000, rtt=BASE)
+        acked(rounds.c, MTU, sent=rounds.now, now=rounds.now, peak=40_000, rtt=BASE)
     assert rounds.c.window == 100_000
 
 

@@ -153,15 +153,17 @@ def test_packets_of_the_base_size_are_not_counted_and_another_size_begins_anew()
     assert story.path.controller.datagram == 1452
 
 
-def test_controllers_are_told_the_size_and_keep_their_window() -> None:
+def test_controllers_are_told_the_size_and_keep_a_window_that_they_have_found() -> None:
     class Own(Controller):
         def on_ack(self, sample: AckSample) -> None:
             pass
 
     path = LossDetector(Own(1200))
+    path.controller.window = 13_200
     path.on_datagram_size(5000)
-    assert (path.controller.datagram, path.controller.window) == (5000, 12_000)
-    path.on_datagram_size(9000)
-    assert path.controller.window == path.controller.minimum_window() == 18_000
+    assert (path.controller.datagram, path.controller.window) == (5000, 13_200)
+    path.on_datagram_size(8000)
+    assert path.controller.window == path.controller.minimum_window() == 16_000
+    path.controller.window = 17_000
     path.on_datagram_size(1200)
-    assert (path.controller.datagram, path.controller.window) == (1200, 18_000)
+    assert (path.controller.datagram, path.controller.window) == (1200, 17_000)

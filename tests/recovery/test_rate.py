@@ -30,6 +30,7 @@ class Path:
         sample.now = at
         sample.acked = sum(run.total for run in runs)
         self.in_flight -= sample.acked
+        sample.remaining = self.in_flight
         self.rate.on_acked(runs[-1], sample, RTT - 1e-6)
         return sample
 
@@ -108,3 +109,15 @@ def test_parts_of_a_run_remember_the_same() -> None:
     for name in ("app_limited", "delivered", "delivered_time", "first_sent", "in_flight", "lost", "time"):
         assert getattr(front, name) == getattr(run, name), name
     assert path.ack(0.3, front).rate == pytest.approx(4000 / 0.1)
+
+
+def test_the_peak_is_of_the_last_two_or_three_round_trips() -> None:
+    """Also where ACKs come together and the pacer has not let anything leave for them yet (RFC 9002 section 7.8)."""
+    path = Path()
+    first = [path.send(i / 1000) for i in range(10)]
+    for i, run in enumerate(first):
+        assert path.ack(RTT + i / 1000, run).peak == 10 * SIZE
+    second = [path.send(RTT + 0.02 + i / 100) for i in range(4)]
+    assert [path.ack(2 * RTT + 0.02 + i / 100, run).peak for i, run in enumerate(second)] == [10_000, 9000, 9000, 9000]
+    alone = [path.ack(start + RTT, path.send(start)).peak for start in (0.4, 0.6, 0.8, 1.0)]
+    assert alone == [9000, 3000, 1000, 1000]

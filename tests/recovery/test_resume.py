@@ -36,7 +36,7 @@ class Story:
         sample.now = self.now
         sample.acked = size
         sample.fresh = size if sent > self.controller.recovery_start else 0
-        sample.in_flight = self.controller.window if in_flight < 0 else in_flight
+        sample.in_flight = sample.peak = self.controller.window if in_flight < 0 else in_flight
         sample.remaining = sample.in_flight - size
         sample.rtt = self.rtt
         sample.delivered = self.delivered
@@ -143,7 +143,7 @@ def test_a_loss_leaves_half_of_what_arrived(make: type[Controller], arrived: int
         story.now += 0.01
         sample = AckSample()
         sample.now, sample.rtt, sample.acked, sample.fresh = story.now, RTT, before // 10, before // 10
-        sample.in_flight = story.controller.window
+        sample.in_flight = sample.peak = story.controller.window
         story.controller.on_ack(sample)
     assert before < story.controller.window < before + 6 * DATAGRAM
 
