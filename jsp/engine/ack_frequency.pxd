@@ -14,12 +14,12 @@ cdef long long _DELAY_DIVISOR
 
 
 cdef class AckFrequency:
-    cdef double _longest
     cdef LossDetector _recovery
     cdef long long _sequence
     cdef double _shortest
     cdef public double delay
     cdef public bint due
+    cdef readonly double longest
     cdef public long long packets
     cdef public long long reordering
 

@@ -33,17 +33,18 @@ class AckFrequency:
     Attributes:
         packets: how many packets one ACK should be for.
         delay: seconds that it may be held back.
+        longest: seconds that it may be on a path for which nothing was asked.
         reordering: how many numbers later than a missing one the peer should tell of it.
         due: whether the peer has not been told, as far as is known.
     """
 
-    __slots__ = ("_longest", "_recovery", "_sequence", "_shortest", "delay", "due", "packets", "reordering")
+    __slots__ = ("_recovery", "_sequence", "_shortest", "delay", "due", "longest", "packets", "reordering")
 
     def __init__(self, recovery: LossDetector, shortest: float) -> None:
         """`shortest`: seconds of delay that the peer lets itself be asked for."""
         self._recovery = recovery
         self._shortest = shortest
-        self._longest = self.delay = recovery.peer_max_ack_delay
+        self.longest = self.delay = recovery.peer_max_ack_delay
         self._sequence = -1
         self.packets = _PACKETS
         self.reordering = _REORDERING
@@ -55,7 +56,7 @@ class AckFrequency:
         controller = recovery.controller
         packets = controller.window // (datagram * (_IN_SLOW_START if controller.slow_start else _PER_WINDOW))
         packets = max(_PACKETS, min(packets, _MAX))
-        delay = self._longest
+        delay = self.longest
         if packets > _PACKETS:
             delay = min(delay, max(self._shortest, recovery.rtt.smoothed / _DELAY_DIVISOR))
         reordering = recovery.reordering.packets

@@ -276,7 +276,8 @@ class Path:
         """What is known of the peer by `other` holds here, and its round trip is the best guess."""
         recovery = self.recovery
         recovery.handshake_done = True
-        recovery.peer_max_ack_delay = other.recovery.peer_max_ack_delay
+        asked = other.ack_frequency
+        recovery.peer_max_ack_delay = asked.longest if asked is not None else other.recovery.peer_max_ack_delay
         recovery.rtt.reset(max(other.recovery.rtt.smoothed, RTT_MIN_S))
         self.peer_min_ack_delay = other.peer_min_ack_delay
         self.mtu_limit = other.mtu_limit
@@ -324,7 +325,11 @@ class Path:
         old = self.remote
         if self.validated:
             self.fallback, self._fallback_local = old, self.local
+        carried = self.reliable
         self.place(remote, local)
+        if self.reliable != carried:
+            # Neither the window nor the timers of the one fit what is under way by the other.
+            self.recovery.give_up()
         if remote == self.fallback:
             # Back where it was proven to be.
             self._on_validated()
@@ -349,12 +354,8 @@ class Path:
             self.recovery.give_up()
 
     def _restart_recovery(self) -> None:
-        recovery = self.recovery
-        recovery.rtt.reset()
-        recovery.ecn.restart()
-        recovery.resume = None
         self.fit()
-        recovery.controller = Carried(self.mtu) if self.reliable else make_controller(self._congestion, self.mtu)
+        self.recovery.restart(Carried(self.mtu) if self.reliable else make_controller(self._congestion, self.mtu))
 
     def on_arriving(self, start: int, end: int, local: Endpoint | None) -> None:
         """Packets in `start` to `end` of their buffer are being taken."""

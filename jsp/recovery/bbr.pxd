@@ -24,6 +24,7 @@ cdef double _LOSS
 cdef double _BETA
 cdef double _HEADROOM
 cdef double _QUEUED
+cdef double _SAME
 cdef double _FULL_GROWTH
 cdef double _UP_GROWTH
 cdef long long _FULL_ROUNDS
@@ -109,7 +110,7 @@ cdef class Bbr(BbrModel):
     cpdef _adapt_longterm(self, AckSample sample, bint bounded)
     cpdef _check_probe_rtt(self, AckSample sample)
     cpdef long long _probe_rtt_window(self) except? -1
-    cpdef _leave_probe_rtt(self, AckSample sample)
+    cpdef _leave_probe_rtt(self, double now, long long delivered)
     @cython.locals(rate=cython.double)
     cpdef _set_pacing_rate(self, double gain)
     @cython.locals(most=cython.longlong, window=cython.longlong, cap=cython.longlong)

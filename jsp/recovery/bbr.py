@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from jsp.recovery.bbr_model import BETA, LOSS_THRESHOLD, QUEUED, UNBOUNDED, BbrModel
+from jsp.recovery.bbr_model import BETA, LOSS_THRESHOLD, QUEUED, SAME_TIME_S, UNBOUNDED, BbrModel
 from jsp.recovery.controller import AckSample, Controller, initial_window
 from jsp.recovery.sent import SentRun
 
@@ -28,7 +28,7 @@ PACING_MARGIN = 0.99
 _MARGIN = PACING_MARGIN
 
 HEADROOM = 0.15
-_LOSS, _BETA, _HEADROOM, _QUEUED = LOSS_THRESHOLD, BETA, HEADROOM, QUEUED
+_LOSS, _BETA, _HEADROOM, _QUEUED, _SAME = LOSS_THRESHOLD, BETA, HEADROOM, QUEUED, SAME_TIME_S
 
 FULL_BW_GROWTH = 1.25
 FULL_BW_ROUNDS = 3
@@ -135,13 +135,16 @@ class Bbr(BbrModel):
 
     def on_lost(self, run: SentRun, lost_since: int, now: float) -> None:
         """BBRHandleLostPacket."""
-        if not self._loss_events:
+        if not self._loss_events and run.time > self.recovery_start:
+            # Of an event whose losses show one after the other the first counts: nothing has been lowered yet.
             self._undo_state = self.state
             self._undo_bw_shortterm = self._bw_shortterm
             self._undo_inflight_shortterm = self._inflight_shortterm
             self._undo_inflight_longterm = self.inflight_longterm
         self._loss_events += 1
         self._lost_in_round += run.total
+        if abs(run.time - self._arrived) < _SAME:
+            self._lost_behind += run.total
         if self._probe_samples and self._is_too_much(lost_since, run.in_flight):
             self._on_too_much(self._inflight_at_loss(run, lost_since), run.app_limited, now, run.delivered)
 
@@ -154,7 +157,7 @@ class Bbr(BbrModel):
             return
         self.recovery_start = now
         self._loss_events += 1
-        self._lost_in_round += self.window
+        self._marked = True
         if self._probe_samples:
             self._on_too_much(self.window, False, now, self._next_round)
 
@@ -170,10 +173,12 @@ class Bbr(BbrModel):
         self._extra_start = now
         if _DOWN <= self.state <= _UP:
             self._set_pacing_rate(1.0)
+        elif self.state == _PROBE_RTT and 0 < self._probe_rtt_done < now:
+            self._leave_probe_rtt(now, self._next_round)
 
     def on_spurious_loss(self) -> None:
         """BBRHandleSpuriousLossDetection."""
-        self._loss_events = self._lost_in_round = 0
+        self._forget_losses()
         self._bw_shortterm = max(self._bw_shortterm, self._undo_bw_shortterm)
         self._inflight_shortterm = max(self._inflight_shortterm, self._undo_inflight_shortterm)
         self.inflight_longterm = max(self.inflight_longterm, self._undo_inflight_longterm)
@@ -190,15 +195,17 @@ class Bbr(BbrModel):
     def _judge_losses(self, sample: AckSample) -> None:
         """A round trip is over: what follows from what was lost in it?"""
         delivered = max(1, sample.delivered - self._round_delivered)
-        if self.trains and self._drops_trains(delivered):
-            self.trains = False
-            if self.state == _STARTUP:
-                # What was measured is what the path makes of trains.
-                self._reset_full_bw(0.0)
-                self._loss_events = 0
         cruises = self.state == _DOWN or self.state == _CRUISE
-        if cruises and self._are_the_paths_own(delivered):
-            return
+        # Marks are a queue's: they say nothing of what the path loses by itself, nor of its room for trains.
+        if not self._marked:
+            if self.trains and self._drops_trains(delivered):
+                self.trains = False
+                if self.state == _STARTUP:
+                    # What was measured is what the path makes of trains.
+                    self._reset_full_bw(0.0)
+                    self._loss_events = 0
+            if cruises and self._are_the_paths_own(delivered):
+                return
         if self._loss_events and (cruises or self.state == _DRAIN or self.state == _PROBE_RTT):
             self._adapt_lower_bounds(delivered)
 
@@ -246,7 +253,7 @@ class Bbr(BbrModel):
         # The best of the round: a single sample may be none at all.
         rate = self._bw_round
         self._bw_round = 0.0
-        if self._full_bw_now or sample.app_limited:
+        if self._full_bw_now or sample.app_limited or self.state == _PROBE_RTT:
             return
         if rate >= self._full_bw * (_UP_GROWTH if self.state == _UP else _FULL_GROWTH):
             self._reset_full_bw(rate)
@@ -274,7 +281,7 @@ class Bbr(BbrModel):
     # --- ProbeBW -----------------------------------------------------------------------------------------------
 
     def _start_down(self, now: float, delivered: int) -> None:
-        self._loss_events = self._lost_in_round = 0
+        self._forget_losses()
         self._bw_latest = 0.0
         self._inflight_latest = 0
         # The clock's small digits serve as chance: flows that share a link shall not probe at the same time.
@@ -374,18 +381,18 @@ class Bbr(BbrModel):
         else:
             self._probe_rtt_round_done = self._probe_rtt_round_done or self._round_start
             if self._probe_rtt_round_done and sample.now > self._probe_rtt_done:
-                self._leave_probe_rtt(sample)
+                self._leave_probe_rtt(sample.now, sample.delivered)
         self._idle_restart = False
 
     def _probe_rtt_window(self) -> int:
         return max(int(_CWND_GAIN_PROBE_RTT * self._bdp(self.bw)), _MINIMUM_PIPE * self.datagram)
 
-    def _leave_probe_rtt(self, sample: AckSample) -> None:
-        self._probe_rtt_time = sample.now
+    def _leave_probe_rtt(self, now: float, delivered: int) -> None:
+        self._probe_rtt_time = now
         self.window = max(self.window, self._prior_window)
         self._reset_lower_bounds()
         if self._filled:
-            self._start_down(sample.now, sample.delivered)
+            self._start_down(now, delivered)
             self._enter(_CRUISE, 1.0, _CWND_GAIN)
         else:
             self._enter(_STARTUP, _GAIN_STARTUP, _CWND_GAIN)

@@ -24,6 +24,7 @@ cdef double _NEVER
 
 cdef class BbrModel(Controller):
     cdef double _ambient
+    cdef double _arrived
     cdef double _bw_before
     cdef double _bw_cycle
     cdef double _bw_latest
@@ -41,7 +42,9 @@ cdef class BbrModel(Controller):
     cdef long long _loss_events
     cdef long long _loss_round_delivered
     cdef bint _loss_round_start
+    cdef long long _lost_behind
     cdef long long _lost_in_round
+    cdef bint _marked
     cdef double _min_rtt_time
     cdef long long _next_round
     cdef double _probe_rtt_delay
@@ -71,7 +74,8 @@ cdef class BbrModel(Controller):
     cpdef _update_min_rtt(self, AckSample sample)
     cpdef _update_latest_signals(self, AckSample sample)
     cpdef _advance_latest_signals(self, AckSample sample)
-    @cython.locals(lost=cython.longlong, few=cython.bint)
+    cpdef _forget_losses(self)
+    @cython.locals(sent=cython.longlong, few=cython.bint)
     cpdef bint _drops_trains(self, long long delivered) except? -1
     @cython.locals(lost=cython.double, change=cython.double)
     cpdef bint _are_the_paths_own(self, long long delivered) except? -1

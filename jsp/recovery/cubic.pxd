@@ -23,6 +23,7 @@ cdef class Cubic(Controller):
     cdef double _shortest_before
     cdef double _threshold
     cdef tuple _undo
+    cdef HyStart _undo_hystart
     cdef double _w_est
     cdef double _w_max
 
@@ -38,6 +39,7 @@ cdef class Cubic(Controller):
     @cython.locals(window=cython.longlong)
     cpdef on_congestion_event(self, double now)
     cpdef on_spurious_loss(self)
+    cpdef on_restart(self, double now)
     cpdef bint on_resume(self, long long window) except? -1
     cpdef on_resume_failed(self, long long window)
     cpdef on_persistent_congestion(self)

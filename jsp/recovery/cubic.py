@@ -33,7 +33,7 @@ class Cubic(Controller):
 
     __slots__ = (
         "_epoch", "_fraction", "_hystart", "_k", "_last", "_prior", "_rtt", "_shortest", "_shortest_before",
-        "_threshold", "_undo", "_w_est", "_w_max",
+        "_threshold", "_undo", "_undo_hystart", "_w_est", "_w_max",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
@@ -52,6 +52,7 @@ class Cubic(Controller):
         self._shortest = self._shortest_before = math.inf
         self._fraction = 0.0
         self._undo: tuple[float, ...] | None = None
+        self._undo_hystart: HyStart | None = None
 
     def pacing_rate(self, smoothed_rtt: float) -> float:
         if self._hystart is not None and self._hystart.conservative:
@@ -118,7 +119,7 @@ class Cubic(Controller):
         self._undo = (
             self.window, self._threshold, self._w_max, self._w_est, self._k, self._prior, self._epoch, self._fraction
         )  # fmt: skip
-        self._hystart = None
+        self._undo_hystart, self._hystart = self._hystart, None
         window = self.window
         # Section 4.7: whoever is met below its last maximum makes room for newcomers.
         self._w_max = window * (1 + _BETA) / 2 if window < self._w_max else window
@@ -134,7 +135,14 @@ class Cubic(Controller):
             return
         self.window = int(undo[0])
         _, self._threshold, self._w_max, self._w_est, self._k, self._prior, self._epoch, self._fraction = undo
+        self._hystart = self._undo_hystart
         self.slow_start = self.window < self._threshold
+
+    def on_restart(self, now: float) -> None:
+        # RFC 9438 5.8: nor does time count in which nothing was under way.
+        if self._epoch >= 0:
+            self._epoch += now - self._last
+        self._last = now
 
     def on_resume(self, window: int) -> bool:
         if self.slow_start:

@@ -34,8 +34,8 @@ class Ledbat(Controller):
     """
 
     __slots__ = (
-        "_current", "_fraction", "_held_until", "_initial", "_minima", "_minute", "_slowdown_at", "_slowdown_start",
-        "_threshold", "_undo_window", "base", "queued",
+        "_current", "_fraction", "_held_until", "_initial", "_last", "_minima", "_minute", "_slowdown_at",
+        "_slowdown_start", "_threshold", "_undo", "base", "queued",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
@@ -51,15 +51,21 @@ class Ledbat(Controller):
         self._slowdown_at = _NEVER
         self._slowdown_start = -1.0
         self._held_until = 0.0
-        self._undo_window = 0
+        self._last = 0.0
+        self._undo: tuple[float, ...] | None = None
 
     def on_ack(self, sample: AckSample) -> None:
         now = sample.now
+        since = now - self._last
+        self._last = now
         if sample.rtt > 0:
             self._on_round_trip(sample.rtt, now)
         if now >= self._slowdown_at:
             self._slow_down(now)
-        if now < self._held_until or not sample.fresh or sample.peak < self.window // 2:
+        if now < self._held_until or not sample.fresh:
+            return
+        if sample.peak < self.window // 2:
+            self._pass(since)
             return
         if not self.slow_start:
             self._avoid(sample.fresh)
@@ -69,6 +75,11 @@ class Ledbat(Controller):
             self._threshold = self.window
         if self.window >= self._threshold:
             self._leave_slow_start(now)
+
+    def _pass(self, seconds: float) -> None:
+        """There was no use for the window: what a slowdown costs is not that long."""
+        if self._slowdown_start >= 0:
+            self._slowdown_start += seconds
 
     def gain(self) -> float:
         """How much of what Reno would add is added: less on short paths, where Reno is fast."""
@@ -113,17 +124,33 @@ class Ledbat(Controller):
         """Section 4.4: two datagrams for two round trips, then slow start up to where it was."""
         self._slowdown_at = _NEVER
         self._slowdown_start = now
+        self._undo = None
         self._threshold = self.window
         self.window = self.minimum_window()
         self._fraction = 0.0
         self._held_until = now + _SLOW_ROUND_TRIPS * (self.base + self.queued)
         self.slow_start = True
 
+    def on_restart(self, now: float) -> None:
+        self._pass(now - self._last)
+        self._last = now
+
     def on_spurious_loss(self) -> None:
-        self.window = max(self.window, self._undo_window)
+        undo = self._undo
+        if undo is None or self.window >= undo[0]:
+            return
+        self.window = int(undo[0])
+        _, self._threshold, self._slowdown_at, self._slowdown_start = undo
+        self._initial = self._threshold == _NEVER
+        self.slow_start = self.window < self._threshold
+        self._undo = None
 
     def on_congestion_event(self, now: float) -> None:
-        self._undo_window = self.window
+        if now < self._held_until:
+            # What left before a slowdown: it comes back to less, but as fast as ever.
+            self._threshold = max(self._threshold / 2, self.minimum_window())
+            return
+        self._undo = (self.window, self._threshold, self._slowdown_at, self._slowdown_start)
         self.window = max(self.window // 2, self.minimum_window())
         self._fraction = 0.0
         self._threshold = self.window

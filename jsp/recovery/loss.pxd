@@ -64,6 +64,7 @@ cdef class LossDetector:
 
     cpdef on_sent(self, PacketSpace space, SentRun run)
     cpdef on_probe_sent(self, PacketSpace space, SentRun run)
+    cpdef restart(self, Controller controller)
     cpdef on_datagram_size(self, long long size)
     cpdef _forget_large(self)
     cpdef long long available(self) except? -1

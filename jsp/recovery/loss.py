@@ -149,7 +149,8 @@ class LossDetector:
             space.waiting_since = run.time
         space.in_flight += run.total
         self.in_flight += run.total
-        self.pacer.on_sent(run.total)
+        if not self.reliable:
+            self.pacer.on_sent(run.total)
 
     def on_probe_sent(self, space: PacketSpace, run: SentRun) -> None:
         """A packet left that tries how large datagrams may be: it takes part in nothing else (RFC 9000 section 14.4).
@@ -159,6 +160,15 @@ class LossDetector:
         run.size = run.total = 0
         self.rate.on_sent(run, self.in_flight)
         space.sent.add(run)
+
+    def restart(self, controller: Controller) -> None:
+        """Nothing holds any longer that was learnt: the path leads elsewhere, or something else carries it."""
+        self.controller = controller
+        self.pacer = Pacer()
+        self.resume = None
+        self.rtt.reset()
+        self.ecn.restart()
+        self.rate.restart()
 
     def on_datagram_size(self, size: int) -> None:
         """The path's datagrams now carry `size` bytes."""
@@ -317,6 +327,7 @@ class LossDetector:
         if not self.rtt.sampled or not self._persistent(lost, starts or [], stops or []):
             return False
         self.controller.on_persistent_congestion()
+        self.resume = None
         self.rtt.forget_minimum()
         return True
 

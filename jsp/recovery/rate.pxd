@@ -17,5 +17,6 @@ cdef class DeliveryRate:
     cpdef on_sent(self, SentRun run, long long in_flight)
     cpdef bint is_app_limited(self) except? -1
     cpdef on_app_limited(self, long long in_flight)
+    cpdef restart(self)
     @cython.locals(now=cython.double, interval=cython.double)
     cpdef on_acked(self, SentRun newest, AckSample sample, double minimum_rtt)

@@ -53,6 +53,10 @@ class DeliveryRate:
         """There is nothing to send, though more may be under way than the `in_flight` bytes there are."""
         self._limited_until = max(self.delivered + in_flight, 1)
 
+    def restart(self) -> None:
+        """Another path: whether the application was what limited says nothing of this one."""
+        self._limited_until = self._peak = self._peak_before = 0
+
     def on_acked(self, newest: SentRun, sample: AckSample, minimum_rtt: float) -> None:
         """`sample.acked` bytes arrived, those of `newest` the last ones sent; the rest of `sample` is filled in."""
         now = sample.now

@@ -125,6 +125,17 @@ def test_a_probe_is_answered_at_once_whatever_it_carries() -> None:
     assert s.streams.streams
 
 
+def test_another_path_is_acknowledged_as_if_nothing_had_been_asked() -> None:
+    transfer = Transfer(LinkSpec(delay=0.02, rate=12_500_000, queue=500_000), SIZE)
+    transfer.run()
+    first, mobility = transfer.c.paths[0], transfer.c.mobility
+    assert mobility is not None
+    assert first.recovery.peer_max_ack_delay < 0.02
+    second = mobility.open(transfer.c, ("203.0.113.7", 40_000), None, False, transfer.world.now)
+    assert second is not None
+    assert second.recovery.peer_max_ack_delay == 0.025
+
+
 def test_what_was_asked_for_outlasts_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     # This is not the connection that later ones should be compressed against.
     monkeypatch.setattr(hibernation, "_sample", [])

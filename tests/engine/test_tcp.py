@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jsp.config import Config
 from jsp.engine.connection import ConnectionCore
 from jsp.engine.events import PathChanged
@@ -123,6 +125,33 @@ def test_a_copy_of_a_packet_over_tcp_moves_nobody() -> None:
     assert s.paths[0].reliable and not s.paths[0].validated
     world.run_until(lambda: s.paths[0].validated)
     assert not s.paths[0].reliable and s.paths[0].remote == CLIENT and s.paths[0].mtu == 1200
+
+
+@pytest.mark.parametrize("moves", [CLIENT, ("192.0.2.1", 40_001)])
+def test_what_was_under_way_over_tcp_does_not_fill_the_window_of_udp(moves: tuple[str, int]) -> None:
+    """Back at the address of before, and at one that is to be validated."""
+    world = World(6)
+    client, server, c, s = connected(world, LinkSpec(delay=0.01))
+    stranger, theirs = connect_tcp(world, client, server, TCP)
+    seen: list[bytes] = []
+    assert client.default_link is not None
+    client.default_link.tap = seen.append
+    c.ping()
+    client.flush(c)
+    client.drop_home(stranger)
+    server.receive(seen[0], stranger, local=theirs)
+    stream = s.open_stream()
+    assert stream is not None and stream.send is not None
+    stream.send.write(bytes(500_000))
+    recovery = s.paths[0].recovery
+    s.paths[0].validated = True
+    server.flush(s)
+    assert recovery.in_flight > 100_000
+    c.ping()
+    client.flush(c)
+    server.receive(seen[-1], moves)
+    assert not s.paths[0].reliable
+    assert recovery.in_flight <= recovery.controller.window
 
 
 def test_from_udp_to_tcp_and_back_with_everything_under_way() -> None:

@@ -310,6 +310,38 @@ def test_startup_goes_on_one_by_one_where_trains_are_lost() -> None:
     assert rounds.c.trains
 
 
+def test_an_outage_is_no_sign_that_trains_are_lost() -> None:
+    rounds = filled()
+    rounds.play(1e5, app_limited=True)
+    rounds.now += 0.2
+    whole = rounds.run(10 * MTU, 10 * MTU)
+    rounds.c.on_lost(whole, 10 * MTU, rounds.now)
+    rounds.play(1e4, app_limited=True)
+    assert rounds.c.trains
+
+
+def test_marks_are_no_sign_of_what_a_path_loses_by_itself() -> None:
+    rounds = Rounds()
+    for rate in (1e5, 1e5, 2e5):
+        rounds.c.on_mark(rounds.now, rounds.now)
+        rounds.play(rate)
+    assert rounds.c.trains
+    rounds = filled()
+    while rounds.c.state != UP:
+        rounds.c.on_mark(rounds.now, rounds.now)
+        rounds.play(1e6, remaining=10_000)
+    rounds.c.on_lost(rounds.run(MTU, 120_000), int(0.03 * 120_000), rounds.now)
+    assert rounds.c.state == DOWN
+
+
+def test_marks_while_cruising_bound_the_bandwidth() -> None:
+    rounds = filled()
+    for _ in range(3):
+        rounds.c.on_mark(rounds.now, rounds.now)
+        rounds.play(8e5)
+    assert rounds.c.bw == pytest.approx(8e5)
+
+
 def test_the_round_trip_is_probed_when_none_was_as_short_for_five_seconds() -> None:
     rounds = filled()
     rounds.states.clear()
@@ -343,6 +375,31 @@ def test_a_restart_paces_at_what_the_path_delivers() -> None:
     rounds.play_until(UP)
     rounds.c.on_restart(rounds.now + 3.0)
     assert rounds.c.pacing_rate(RTT) == pytest.approx(bbr.PACING_MARGIN * 1e6)
+
+
+def test_a_restart_ends_a_probe_of_the_round_trip_whose_time_is_over() -> None:
+    rounds = filled()
+    while rounds.c.state != PROBE_RTT:
+        rounds.play(1e6, rtt=0.12, remaining=150_000)
+    rounds.play(1e6, rtt=0.12, remaining=40_000)
+    assert rounds.c.state == PROBE_RTT
+    rounds.c.on_restart(rounds.now + 0.1)
+    assert rounds.c.state == PROBE_RTT
+    rounds.c.on_restart(rounds.now + 2.0)
+    assert rounds.c.state == CRUISE
+    assert rounds.c.window >= 100_000
+
+
+def test_losses_of_one_event_that_show_one_after_the_other_are_undone_together() -> None:
+    rounds = filled()
+    rounds.play_until(UP)
+    early, late = rounds.run(MTU, 120_000), rounds.run(MTU, 120_000)
+    for run in (early, late):
+        rounds.c.on_lost(run, 6000, rounds.now)
+        rounds.c.on_congestion(run.time, rounds.now)
+        assert rounds.c.inflight_longterm < bbr.UNBOUNDED
+    rounds.c.on_spurious_loss()
+    assert rounds.c.inflight_longterm == bbr.UNBOUNDED
 
 
 def test_bursts_do_not_add_up_in_the_window() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,6 +156,39 @@ def test_rfc_9438_5_8_time_in_which_the_window_is_not_used_does_not_count() -> N
     for _ in range(5):
         later = round_trip(other, later)
     assert other.window == pytest.approx(c.window, rel=0.01)
+
+
+def test_rfc_9438_5_8_nor_does_time_in_which_there_was_nothing_to_send() -> None:
+    c, other = after_loss(1_000_000), after_loss(1_000_000)
+    now = 10.2
+    for _ in range(10):
+        now = round_trip(c, now)
+    later = 10.2
+    for _ in range(5):
+        later = round_trip(other, later)
+    half = other.window
+    later += 60.0
+    other.on_restart(later)
+    later = round_trip(other, later)
+    assert other.window < 1.1 * half
+    for _ in range(4):
+        later = round_trip(other, later)
+    assert other.window == pytest.approx(c.window, rel=0.01)
+
+
+def test_a_loss_that_was_none_leaves_slow_start_its_watch_for_queues() -> None:
+    c = Cubic(MTU)
+    delivered = hystart_round(c, 0.05, 0)
+    window = c.window
+    c.on_congestion(1.0, 1.1)
+    c.recovery_start = -math.inf
+    c.on_spurious_loss()
+    assert (c.slow_start, c.window) == (True, window)
+    delivered = hystart_round(c, 0.05, delivered)
+    delivered = hystart_round(c, 0.07, delivered)
+    for _ in range(CSS_ROUNDS):
+        delivered = hystart_round(c, 0.08, delivered)
+    assert not c.slow_start
 
 
 def test_behind_a_deep_queue_the_curve_stands_still_and_goes_on_when_it_is_gone() -> None:

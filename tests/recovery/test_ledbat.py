@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from jsp.recovery.ledbat import BASE_MINUTES, SLOWDOWN_RATIO, TARGET_S, Ledbat
@@ -140,3 +142,59 @@ def test_persistent_congestion_starts_again_from_the_bottom() -> None:
     rounds = avoiding(100_000)
     rounds.c.on_persistent_congestion()
     assert (rounds.c.window, rounds.c.slow_start) == (2 * MTU, True)
+
+
+def test_a_loss_during_a_slowdown_halves_where_it_comes_back_to() -> None:
+    """It left before the slowdown began; from two datagrams on, by a datagram a round trip, would take minutes."""
+    rounds = avoiding(100_000)
+    while not rounds.c.slow_start:
+        rounds.play(0.8 * TARGET_S)
+    before = rounds.c.window
+    assert before == 2 * MTU
+    rounds.c.on_congestion(rounds.now, rounds.now)
+    assert (rounds.c.slow_start, rounds.c.window) == (True, before)
+    count = 0
+    while rounds.c.slow_start:
+        rounds.play()
+        count += 1
+    assert count < 20
+    assert 40_000 < rounds.c.window < 80_000
+
+
+def test_time_without_use_for_the_window_is_no_part_of_a_slowdown() -> None:
+    def until_the_next(pause: float) -> float:
+        rounds = avoiding(20_000)
+        while not rounds.c.slow_start:
+            rounds.play(0.8 * TARGET_S)
+        rounds.play(count=4)
+        half = pause / 2
+        for i in range(int(half / 0.1)):
+            acked(rounds.c, MTU, sent=rounds.now, now=rounds.now + i / 10, rtt=BASE, peak=0)
+        rounds.now += 2 * half
+        rounds.c.on_restart(rounds.now)
+        while rounds.c.slow_start:
+            rounds.play()
+        begin = rounds.now
+        while not rounds.c.slow_start:
+            rounds.play()
+        return rounds.now - begin
+
+    assert until_the_next(600.0) == pytest.approx(until_the_next(0.0), rel=0.3)
+
+
+def test_losses_that_were_none_are_undone() -> None:
+    rounds = Rounds()
+    rounds.play(count=3)
+    window = rounds.c.window
+    rounds.c.on_congestion(rounds.now, rounds.now)
+    assert not rounds.c.slow_start
+    rounds.c.recovery_start = -math.inf
+    rounds.c.on_spurious_loss()
+    assert (rounds.c.slow_start, rounds.c.window) == (True, window)
+    rounds.play()
+    assert rounds.c.window == pytest.approx(window * 4 / 3, rel=0.01)
+    rounds.play(0.8 * TARGET_S)
+    assert not rounds.c.slow_start
+    grown = rounds.c.window
+    rounds.c.on_spurious_loss()  # of the same event, for the second time
+    assert rounds.c.window == grown
