@@ -95,7 +95,7 @@ cdef class Bbr(BbrModel):
     cpdef _reset_full_bw(self, double bw)
     @cython.locals(rate=cython.double)
     cpdef _check_full_bw(self, AckSample sample)
-    cpdef _check_startup_done(self)
+    cpdef _check_startup_done(self, AckSample sample)
     @cython.locals(allowed=cython.double)
     cpdef _check_startup_loss(self)
     @cython.locals(chance=cython.longlong)

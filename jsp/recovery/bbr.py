@@ -112,7 +112,7 @@ class Bbr(BbrModel):
             self._judge_losses(sample)
         self._update_ack_aggregation(sample)
         self._check_full_bw(sample)
-        self._check_startup_done()
+        self._check_startup_done(sample)
         if self.state == _DRAIN and (
             sample.remaining <= self._inflight(1.0) or self._round > self._drain_round + _DRAIN_ROUNDS
         ):
@@ -262,10 +262,11 @@ class Bbr(BbrModel):
         if self._full_bw_rounds >= _FULL_ROUNDS:
             self._full_bw_now = self._filled = True
 
-    def _check_startup_done(self) -> None:
+    def _check_startup_done(self, sample: AckSample) -> None:
         if self.state != _STARTUP:
             return
-        if self._loss_round_start and not self._filled and self._loss_events >= _STARTUP_LOSSES:
+        # Of little that was sent, what arrived is no bound for more.
+        if self._loss_round_start and not (self._filled or sample.app_limited):
             self._check_startup_loss()
         if self._filled:
             self._drain_round = self._round
@@ -274,7 +275,7 @@ class Bbr(BbrModel):
     def _check_startup_loss(self) -> None:
         """BBRCheckStartupHighLoss; losses without a queue must be many, for they may be the path's own."""
         allowed = _LOSS if self._probe_rtt_delay > self.min_rtt * _QUEUED else 4 * _LOSS
-        if self._lost_in_round > allowed * self._inflight_latest:
+        if self._loss_events >= _STARTUP_LOSSES and self._lost_in_round > allowed * self._inflight_latest:
             self._filled = True
             self.inflight_longterm = max(self._bdp(self.max_bw), self._inflight_latest)
 

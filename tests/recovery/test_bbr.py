@@ -119,6 +119,15 @@ def test_many_losses_end_startup_and_bound_what_is_under_way() -> None:
     assert rounds.c.inflight_longterm == pytest.approx(70_000, rel=0.01)
 
 
+def test_losses_of_little_that_was_sent_are_no_bound_for_more() -> None:
+    rounds = Rounds()
+    rounds.play(1e5, app_limited=True)
+    for _ in range(2 * bbr.STARTUP_LOSSES):
+        rounds.c.on_lost(rounds.run(MTU, 10_000, app_limited=True), MTU, rounds.now)
+    rounds.play(1e5, app_limited=True)
+    assert (rounds.c.state, rounds.c.inflight_longterm) == (STARTUP, bbr.UNBOUNDED)
+
+
 def test_drain_ends_when_what_is_under_way_fits_the_path() -> None:
     rounds = Rounds()
     for rate in (1e5, 2e5, 4e5, 4e5, 4e5, 4e5):
