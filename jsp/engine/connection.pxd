@@ -107,6 +107,7 @@ cdef class ConnectionCore:
         key=*
     )
     cpdef long long ping(self) except? -1
+    cpdef hurry_answer(self)
     cpdef close(self, double now, long long code, reason)
     cpdef close_now(self, double now, long long code, reason, bint application=*)
     cpdef bytes read(self, Stream stream, long long limit)

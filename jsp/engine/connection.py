@@ -294,6 +294,10 @@ class ConnectionCore:
         """Ask for a round trip; `PingAnswered` brings the token back."""
         return self.control.ping()
 
+    def hurry_answer(self) -> None:
+        """Somebody waits for what has been sent to be acknowledged: a PING is answered at once."""
+        self.control.ping_due = True
+
     def close(self, now: float, code: int, reason: str) -> None:
         """Deliver what was written, for at most `Config.close_timeout`, then close."""
         state = self.lifecycle.state
@@ -302,6 +306,7 @@ class ConnectionCore:
             self.timers.deadlines[LINGER] = now + self.config.close_timeout
             self.lifecycle.closing_with = Closed(code, reason, by_peer=False, application=True)
             self._check_flushed(now)
+            self.hurry_answer()
         elif state is State.HANDSHAKE:
             self.close_now(now, code, reason, application=True)
 

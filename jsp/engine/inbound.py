@@ -328,7 +328,7 @@ def _on_ack_short(conn: ConnectionCore, path: Path, reader: Reader, number: int,
     # SPEC 10.2: what was acknowledged so far was no more than this one tells, if no later packet has come and none by
     # another path; and when 256 numbers or more have been sent since, it could mean several. Then it is worth nothing,
     # and does no harm.
-    if not conn.alone or number < space.acks.largest or known < 0 or space.next_number - known > 256:
+    if conn.elsewhere or number < space.acks.largest or known < 0 or space.next_number - known > 256:
         return
     largest = known + ((low - known) & 255)
     path.recovery.on_ack(space, [known], [largest + 1], delay, now, None, True)

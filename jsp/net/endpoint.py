@@ -437,7 +437,8 @@ class Endpoint:
 
     def _wait_writable(self, transmit: Transmit) -> None:
         # The buffer is shared, so what could not leave is kept as a copy.
-        self._unsent = Transmit(transmit.remote, bytes(transmit.data), transmit.segment_size, transmit.local)
+        data = bytes(transmit.data)
+        self._unsent = Transmit(transmit.remote, data, transmit.segment_size, transmit.local, transmit.ecn)
         self._writer = self.hub.loop.io(self._socket_of(transmit).fileno(), 2)
         self._writer.start(self._on_writable)
 

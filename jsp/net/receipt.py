@@ -56,7 +56,10 @@ class Receipt:
         deadline = connection.deadline(timeout)
         while message.outcome == _PENDING and not connection._core.is_closed():
             if message.watcher is None:
-                connection.core.send_messages.watch(message, Signal())
+                core = connection.core
+                core.send_messages.watch(message, Signal())
+                core.hurry_answer()
+                connection.changed()
             connection.wait_for(message.watcher, deadline, "it is not known yet what became of the message")
         return self.status
 

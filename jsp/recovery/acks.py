@@ -152,7 +152,7 @@ class AckTracker:
                 self.deadline = now
             elif self.deadline == NEVER:
                 self.deadline = now + self.max_delay
-        self._urgent = False
+            self._urgent = False
 
     def _has_news(self) -> bool:
         """Whether a number is missing for long enough that the peer should hear of it, and was not at the last ACK."""

@@ -20,6 +20,7 @@ cdef class Ecn:
     cpdef restart(self)
     cpdef long long mark(self) except? -1
     cpdef on_sent(self, long long count)
+    cpdef on_silence(self)
     cpdef on_lost(self, long long count)
     @cython.locals(
         ect0=cython.longlong, ect1=cython.longlong, ce=cython.longlong, seen=cython.longlong, more=cython.bint,

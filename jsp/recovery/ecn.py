@@ -50,6 +50,11 @@ class Ecn:
             if self._tested >= _TEST_PACKETS:
                 self.state = _UNKNOWN
 
+    def on_silence(self) -> None:
+        """Nothing was heard for three probe timeouts: what leaves now must not wait for a path that drops marks."""
+        if self.state == _TESTING and self._tested:
+            self.state = _UNKNOWN
+
     def on_lost(self, count: int) -> None:
         """`count` marked packets are lost."""
         if self.state == _UNKNOWN:

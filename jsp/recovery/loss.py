@@ -418,6 +418,8 @@ class LossDetector:
                 self._detect_lost(space, now)
             return
         self.pto_count += 1
+        if self.pto_count > 1:
+            self.ecn.on_silence()
         self._anti_deadlock = NEVER
         for space in self.spaces:
             # A handshake space may have nothing under way and still be what the peer waits for: its data was

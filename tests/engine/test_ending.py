@@ -39,6 +39,24 @@ def test_close_delivers_what_was_written() -> None:
     assert server.events(Closed) == [Closed(5, "done", by_peer=True, application=True)]
 
 
+@pytest.mark.parametrize("later", [0.0, 0.005])
+def test_close_takes_a_round_trip(later: float) -> None:
+    """The peer has nothing to say: without being asked it would acknowledge a lone packet 25 ms later."""
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    world.run_for(0.5)
+    c.send_message(world.now, b"last words", RELIABLE, False)
+    if later:
+        client.flush(c)
+        world.run_for(later)
+    start = world.now
+    c.close(world.now, 0, "")
+    client.flush(c)
+    world.run_until(lambda: c.is_closed())
+    assert world.now - start < 0.0401
+    assert s.recv_messages.read().data == b"last words"
+
+
 def test_close_gives_up_on_a_peer_that_does_not_answer() -> None:
     world = World()
     client, server, c, s = connected(world, client_config=Config(close_timeout=2.0))

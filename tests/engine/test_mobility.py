@@ -337,3 +337,27 @@ def test_what_a_silent_path_has_is_sent_again_when_another_one_answers() -> None
     assert all(path.recovery.pto_count > 2 for path in c.paths.values())
     client.homes[WIFI].blackhole = False
     world.run_until(lambda: s.streams.streams[0].recv.readable() == 30_000, 30.0)  # type: ignore[union-attr]
+
+
+def test_short_acks_count_while_another_path_is_tried_that_nobody_answers() -> None:
+    world = World()
+    client, server, c, s = with_home(world, 0.02)
+    stream = c.open_stream()
+
+    def ask() -> None:
+        stream.send.write(bytes(1000))
+        client.flush(c)
+        # The answer brings the acknowledgement.
+        world.run_until(lambda: bool(s.streams.streams and s.streams.streams[0].recv.readable()))
+        s.read(s.streams.streams[0], 10_000)
+        s.streams.streams[0].send.write(b"answer")
+        server.flush(s)
+        world.run_for(0.0201)
+        assert not c.paths[0].recovery.in_flight
+
+    for _ in range(3):
+        ask()
+    client.homes[WIFI].blackhole = True
+    open_path(client, c, WIFI)
+    for _ in range(3):
+        ask()

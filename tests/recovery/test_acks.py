@@ -146,10 +146,14 @@ def test_packets_that_ask_for_nothing_get_nothing() -> None:
         acks.accept(number, 1.0)
         acks.on_batch(0, 1.0)
     assert (acks.deadline, acks.pending) == (NEVER, 0)
-    # And their disorder is not held against the next one.
+    # What is missing is told with the next one that asks, and once.
     acks.accept(6, 2.0)
     acks.on_batch(1, 2.0)
-    assert acks.deadline == 2.0 + DELAY
+    assert acks.deadline == 2.0
+    acks.on_sent()
+    acks.accept(7, 3.0)
+    acks.on_batch(1, 3.0)
+    assert acks.deadline == 3.0 + DELAY
 
 
 @pytest.mark.parametrize("numbers", [(3,), (0, 2), (0, 2, 1)])

@@ -171,3 +171,19 @@ def test_a_path_without_ecn_is_used_without(fault: str) -> None:
     setattr(spec, fault, True)
     state, _, ce = bulk(spec)
     assert (state, ce) == (FAILED, 0)
+
+
+def test_a_path_that_drops_marks_does_not_hold_up_a_single_packet_for_long() -> None:
+    """Appendix A.4: three probe timeouts without a word are enough, however few packets tested the path."""
+    world = World()
+    client, server, c, s = connected(world, LinkSpec(delay=0.02))
+    assert client.default_link is not None
+    client.default_link.spec.ecn_blackhole = True
+    c.paths[0].recovery.ecn.restart()
+    stream = c.open_stream()
+    assert stream is not None and stream.send is not None
+    start, timeout = world.now, c.paths[0].probe_timeout()
+    stream.send.write(b"request")
+    client.flush(c)
+    world.run_until(lambda: 0 in s.streams.streams and s.streams.streams[0].recv.readable() > 0)
+    assert world.now - start < 3 * timeout + 0.021
