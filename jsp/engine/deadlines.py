@@ -85,7 +85,7 @@ def _on_loss(conn: ConnectionCore, now: float) -> None:
             before = recovery.pto_count
             recovery.on_timeout(now)
             if recovery.pto_count > before and conn.mobility is not None:
-                conn.mobility.on_silence(conn, path, now)
+                conn.mobility.on_silence(conn, path)
 
 
 def _on_idle(conn: ConnectionCore, now: float) -> None:

@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from jsp.wire.buffer import Reader
 
 _OFFER, _ABANDON, _STATUS = range(3)
-# Probe timeouts in a row after which the owner may look for another way, and seconds: a process that computes is silent,
-# too, for longer than two timeouts of a short path.
+# Probe timeouts in a row after which the owner may look for another way.
 _SILENT_AFTER = 2
-_SILENT_AFTER_S = 0.25
 # What a new path costs its opener of the budget for control frames.
 _OPENING_COST = 16
 
@@ -219,20 +217,20 @@ class Mobility:
         others = [other for other in conn.paths.values() if other is not path and other.validated]
         return bool(others) and (path.recovery.pto_count > 0 or not all(other.recovery.pto_count for other in others))
 
-    def on_silence(self, conn: ConnectionCore, path: Path, now: float) -> None:
+    def on_silence(self, conn: ConnectionCore, path: Path) -> None:
         """A probe timeout passed on `path`: where another one answers, what is under way goes there."""
         answering = candidates(conn)
         if path not in answering:
             path.recovery.offer_all()
             elect(conn)
-        elif path.recovery.pto_count >= _SILENT_AFTER and now - conn.first_sent >= _SILENT_AFTER_S:
+        elif path.recovery.pto_count >= _SILENT_AFTER:
             conn.events.append(PathSilent())
 
     def on_lost_address(self, conn: ConnectionCore, path: Path) -> None:
         """Our own address on `path` is gone: it is silent from now on, without waiting for a probe timeout."""
         if not path.recovery.pto_count:
             path.recovery.pto_count = 1
-            self.on_silence(conn, path, conn.control.now)
+            self.on_silence(conn, path)
 
     # --- going ---------------------------------------------------------------------------------------------
 

@@ -339,20 +339,6 @@ def test_what_a_silent_path_has_is_sent_again_when_another_one_answers() -> None
     world.run_until(lambda: s.streams.streams[0].recv.readable() == 30_000, 30.0)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("pause", "told"), [(0.2, False), (1.0, True)])
-def test_a_peer_that_computes_for_a_moment_is_not_silent(pause: float, told: bool) -> None:
-    """On a short path that is many probe timeouts."""
-    world = World()
-    client, server, c, s = connected(world, LinkSpec(delay=0.0005))
-    world.run_for(1.0)
-    client.default_link.blackhole = True
-    c.ping()
-    client.flush(c)
-    world.run_for(pause)
-    assert c.paths[0].recovery.pto_count > 2
-    assert bool(client.events(PathSilent)) is told
-
-
 def test_short_acks_count_while_another_path_is_tried_that_nobody_answers() -> None:
     world = World()
     client, server, c, s = with_home(world, 0.02)
