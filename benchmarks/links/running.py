@@ -148,7 +148,7 @@ def run(link: Link, crowds: Sequence[Flows], seconds: float, seed: int) -> list[
         # Receivers count in whole periods: it begins with one, and traces are always as old then.
         begin = math.ceil(time.monotonic() / PERIOD + 1) * PERIOD + _LEAD
         end = begin + seconds
-        time.sleep(begin - _LEAD - time.monotonic())
+        time.sleep(max(0.0, begin - _LEAD - time.monotonic()))
         before = Snapshot.take()
         for each in left:
             each.tell(begin, end)

@@ -87,6 +87,7 @@ cdef class Path:
     cpdef skip_number(self, long long datagram, entropy)
     cpdef plan_acks(self)
     cpdef place(self, remote, local)
+    cpdef _move(self, remote, local)
     cpdef fit(self)
     cpdef follow(self, Path other)
     cpdef reopen(self, remote, local)

@@ -262,6 +262,13 @@ class Path:
             self.reliable = self.recovery.reliable = reliable
             self._restart_recovery()
 
+    def _move(self, remote: Endpoint, local: Endpoint | None) -> None:
+        carried = self.reliable
+        self.place(remote, local)
+        if self.reliable != carried:
+            # Neither the window nor the timers of the one fit what is under way by the other.
+            self.recovery.give_up()
+
     def fit(self) -> None:
         """Begin with datagrams that surely pass."""
         self.search = None
@@ -325,11 +332,7 @@ class Path:
         old = self.remote
         if self.validated:
             self.fallback, self._fallback_local = old, self.local
-        carried = self.reliable
-        self.place(remote, local)
-        if self.reliable != carried:
-            # Neither the window nor the timers of the one fit what is under way by the other.
-            self.recovery.give_up()
+        self._move(remote, local)
         if remote == self.fallback:
             # Back where it was proven to be.
             self._on_validated()
@@ -392,7 +395,7 @@ class Path:
             # SPEC 4.5: the peer itself still answers from the old address; or there, of several where we asked.
             if self.opened or challenge.address == self.fallback == source:
                 if (challenge.address, challenge.local) != (self.remote, self.local):
-                    self.place(challenge.address, challenge.local)
+                    self._move(challenge.address, challenge.local)
             elif challenge.address != self.remote:
                 continue
             self._on_validated()
@@ -418,6 +421,6 @@ class Path:
         self.challenges.clear()
         if self.fallback is None:
             return False
-        self.place(self.fallback, self._fallback_local)
+        self._move(self.fallback, self._fallback_local)
         self._on_validated()
         return True

@@ -24,7 +24,6 @@ cdef double _LOSS
 cdef double _BETA
 cdef double _HEADROOM
 cdef double _QUEUED
-cdef double _SAME
 cdef double _FULL_GROWTH
 cdef double _UP_GROWTH
 cdef long long _FULL_ROUNDS
@@ -68,6 +67,7 @@ cdef class Bbr(BbrModel):
     cdef double _probe_wait
     cdef double _rate
     cdef double _undo_bw_shortterm
+    cdef double _undo_event
     cdef long long _undo_inflight_longterm
     cdef long long _undo_inflight_shortterm
     cdef long long _undo_state

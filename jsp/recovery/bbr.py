@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from jsp.recovery.bbr_model import BETA, LOSS_THRESHOLD, QUEUED, SAME_TIME_S, UNBOUNDED, BbrModel
+from jsp.recovery.bbr_model import BETA, LOSS_THRESHOLD, QUEUED, UNBOUNDED, BbrModel
 from jsp.recovery.controller import AckSample, Controller, initial_window
 from jsp.recovery.sent import SentRun
 
@@ -28,7 +28,7 @@ PACING_MARGIN = 0.99
 _MARGIN = PACING_MARGIN
 
 HEADROOM = 0.15
-_LOSS, _BETA, _HEADROOM, _QUEUED, _SAME = LOSS_THRESHOLD, BETA, HEADROOM, QUEUED, SAME_TIME_S
+_LOSS, _BETA, _HEADROOM, _QUEUED = LOSS_THRESHOLD, BETA, HEADROOM, QUEUED
 
 FULL_BW_GROWTH = 1.25
 FULL_BW_ROUNDS = 3
@@ -65,13 +65,15 @@ class Bbr(BbrModel):
     __slots__ = (
         "_ack_phase", "_cwnd_gain", "_cwnd_limited", "_cycle_start", "_drain_round", "_full_bw", "_full_bw_now",
         "_full_bw_rounds", "_idle_restart", "_own_queue", "_pacing_gain", "_prior_window", "_probe_rtt_done",
-        "_probe_rtt_round_done", "_probe_samples", "_probe_wait", "_rate", "_undo_bw_shortterm",
+        "_probe_rtt_round_done", "_probe_samples", "_probe_wait", "_rate", "_undo_bw_shortterm", "_undo_event",
         "_undo_inflight_longterm", "_undo_inflight_shortterm", "_undo_state", "_up_rounds", "state",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
         super().__init__(datagram_size)
         self.state = self._undo_state = _STARTUP
+        # Of the last event, and which was the one before.
+        self._undo_event = math.nan
         self._undo_bw_shortterm = _NEVER
         self._undo_inflight_longterm = self._undo_inflight_shortterm = _UNBOUNDED
         self._prior_window = 0
@@ -135,15 +137,16 @@ class Bbr(BbrModel):
 
     def on_lost(self, run: SentRun, lost_since: int, now: float) -> None:
         """BBRHandleLostPacket."""
-        if not self._loss_events and run.time > self.recovery_start:
-            # Of an event whose losses show one after the other the first counts: nothing has been lowered yet.
+        if run.time > self.recovery_start and self._undo_event != self.recovery_start:
+            # The first loss of an event: nothing has been lowered yet.
+            self._undo_event = self.recovery_start
             self._undo_state = self.state
             self._undo_bw_shortterm = self._bw_shortterm
             self._undo_inflight_shortterm = self._inflight_shortterm
             self._undo_inflight_longterm = self.inflight_longterm
         self._loss_events += 1
         self._lost_in_round += run.total
-        if abs(run.time - self._arrived) < _SAME:
+        if self._has_arrived_from(run.time):
             self._lost_behind += run.total
         if self._probe_samples and self._is_too_much(lost_since, run.in_flight):
             self._on_too_much(self._inflight_at_loss(run, lost_since), run.app_limited, now, run.delivered)
@@ -179,6 +182,7 @@ class Bbr(BbrModel):
     def on_spurious_loss(self) -> None:
         """BBRHandleSpuriousLossDetection."""
         self._forget_losses()
+        self._undo_event = math.nan
         self._bw_shortterm = max(self._bw_shortterm, self._undo_bw_shortterm)
         self._inflight_shortterm = max(self._inflight_shortterm, self._undo_inflight_shortterm)
         self.inflight_longterm = max(self.inflight_longterm, self._undo_inflight_longterm)

@@ -15,6 +15,8 @@ cdef double _AMBIENT_UP
 cdef double _AMBIENT_DOWN
 cdef double _TRAIN_LOSS
 cdef long long _TRAIN_LOST
+cdef double _SAME
+cdef long long _ARRIVALS
 cdef double _MIN_RTT_FILTER
 cdef double _RTT_INTERVAL
 cdef long long _EXTRA_ACKED_ROUNDS
@@ -24,7 +26,7 @@ cdef double _NEVER
 
 cdef class BbrModel(Controller):
     cdef double _ambient
-    cdef double _arrived
+    cdef list _arrived
     cdef double _bw_before
     cdef double _bw_cycle
     cdef double _bw_latest
@@ -75,10 +77,13 @@ cdef class BbrModel(Controller):
     cpdef _update_latest_signals(self, AckSample sample)
     cpdef _advance_latest_signals(self, AckSample sample)
     cpdef _forget_losses(self)
+    @cython.locals(departure=cython.double)
+    cpdef bint _has_arrived_from(self, double time) except? -1
     @cython.locals(sent=cython.longlong, few=cython.bint)
     cpdef bint _drops_trains(self, long long delivered) except? -1
     @cython.locals(lost=cython.double, change=cython.double)
     cpdef bint _are_the_paths_own(self, long long delivered) except? -1
+    @cython.locals(own=cython.double)
     cpdef _adapt_lower_bounds(self, long long delivered)
     cpdef _reset_lower_bounds(self)
     cpdef bint _is_too_much(self, long long lost, long long in_flight) except? -1

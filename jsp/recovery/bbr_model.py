@@ -29,7 +29,10 @@ _AMBIENT_UP, _AMBIENT_DOWN = 1 / 16, 1 / 8
 TRAIN_LOSS = 0.5
 TRAIN_DATAGRAMS_LOST = 3
 _TRAIN_LOSS, _TRAIN_LOST = TRAIN_LOSS, TRAIN_DATAGRAMS_LOST
-SAME_TIME_S = 1e-6  # what is no farther apart left together
+# What is no farther apart left together; of so many departures it is known that something arrived.
+SAME_TIME_S = 1e-6
+ARRIVALS = 8
+_SAME, _ARRIVALS = SAME_TIME_S, ARRIVALS
 
 # Round trips hardly longer than the shortest confirm it, for a while: what if all were behind the same queue?
 CONFIRMED = 1 + 1 / 64
@@ -57,9 +60,10 @@ class BbrModel(Controller):
         "_ambient", "_arrived", "_bw_before", "_bw_cycle", "_bw_latest", "_bw_round", "_bw_shortterm", "_calm_rounds",
         "_extra_acked", "_extra_before", "_extra_delivered", "_extra_half", "_extra_start", "_filled",
         "_inflight_latest", "_inflight_shortterm", "_loss_events", "_loss_round_delivered", "_loss_round_start",
-        "_lost_behind", "_lost_in_round", "_marked", "_min_rtt_time", "_next_round", "_probe_rtt_delay", "_probe_rtt_expired", "_probe_rtt_set",
-        "_probe_rtt_time", "_rates", "_rates_time", "_round", "_round_delivered", "_round_start", "_rounds_since_probe",
-        "_rtt_latest", "bw", "inflight_longterm", "max_bw", "min_rtt",
+        "_lost_behind", "_lost_in_round", "_marked", "_min_rtt_time", "_next_round", "_probe_rtt_delay",
+        "_probe_rtt_expired", "_probe_rtt_set", "_probe_rtt_time", "_rates", "_rates_time", "_round",
+        "_round_delivered", "_round_start", "_rounds_since_probe", "_rtt_latest", "bw", "inflight_longterm", "max_bw",
+        "min_rtt",
     )  # fmt: skip
 
     def __init__(self, datagram_size: int) -> None:
@@ -75,9 +79,9 @@ class BbrModel(Controller):
         self._round = self._next_round = self._round_delivered = self._rounds_since_probe = 0
         self._round_start = self._loss_round_start = self._filled = False
         self._loss_events = self._lost_in_round = self._loss_round_delivered = 0
-        # Of those, bytes that left together with what arrived; and when the last of that left.
+        # Of those, bytes that left together with what arrived; and when that left, the latest last.
         self._lost_behind = 0
-        self._arrived = -_NEVER
+        self._arrived: list[float] = []
         self._marked = False
         self._ambient = 0.0
         self._calm_rounds = 0
@@ -156,7 +160,7 @@ class BbrModel(Controller):
         self._bw_latest = max(self._bw_latest, sample.rate)
         self._inflight_latest = max(self._inflight_latest, sample.delivered - sample.prior_delivered)
         if sample.rtt > 0:
-            self._arrived = sample.now - sample.rtt
+            self._arrived = [*self._arrived[1 - _ARRIVALS :], sample.now - sample.rtt]
             self._rtt_latest = min(self._rtt_latest, sample.rtt)
         if sample.prior_delivered >= self._loss_round_delivered:
             self._loss_round_delivered = sample.delivered
@@ -172,6 +176,13 @@ class BbrModel(Controller):
     def _forget_losses(self) -> None:
         self._loss_events = self._lost_in_round = self._lost_behind = 0
         self._marked = False
+
+    def _has_arrived_from(self, time: float) -> bool:
+        """Whether something arrived of what left at `time`."""
+        for departure in self._arrived:
+            if abs(time - departure) < _SAME:
+                return True
+        return False
 
     def _drops_trains(self, delivered: int) -> bool:
         """Whether a round trip that `delivered` so few bytes lost what a queue with room for trains would have kept.
@@ -202,7 +213,8 @@ class BbrModel(Controller):
 
     def _adapt_lower_bounds(self, delivered: int) -> None:
         """BBRAdaptLowerBoundsFromCongestion, at the end of a round trip that `delivered` so many bytes."""
-        if not self._marked and self._lost_in_round <= 2 * self._ambient * delivered + 2 * self.datagram * (self._ambient > 0):
+        own = 2 * self._ambient * delivered + 2 * self.datagram * (self._ambient > 0)
+        if self._lost_in_round <= own and not self._marked:
             return
         if self._bw_shortterm == _NEVER:
             self._bw_shortterm = self.max_bw

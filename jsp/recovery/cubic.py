@@ -136,6 +136,7 @@ class Cubic(Controller):
         self.window = int(undo[0])
         _, self._threshold, self._w_max, self._w_est, self._k, self._prior, self._epoch, self._fraction = undo
         self._hystart = self._undo_hystart
+        self._undo = self._undo_hystart = None
         self.slow_start = self.window < self._threshold
 
     def on_restart(self, now: float) -> None:
@@ -158,6 +159,7 @@ class Cubic(Controller):
     def on_persistent_congestion(self) -> None:
         Controller.on_persistent_congestion(self)  # super() needs a cell that compiled methods have not
         self.slow_start = self.window < self._threshold
+        self._undo = self._undo_hystart = None
         self._epoch = -1.0
         self._fraction = 0.0
 

@@ -158,5 +158,6 @@ class Ledbat(Controller):
 
     def on_persistent_congestion(self) -> None:
         Controller.on_persistent_congestion(self)  # super() needs a cell that compiled methods have not
+        self._undo = None
         self._fraction = 0.0
         self.slow_start = self.window < self._threshold

@@ -7,7 +7,6 @@ cdef long long _BURST_DATAGRAMS
 
 cdef class Pacer:
     cdef double _alone_at
-    cdef double _burst
     cdef long long _datagram
     cdef double _depth
     cdef double _rate

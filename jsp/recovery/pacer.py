@@ -21,14 +21,14 @@ _BURST_DATAGRAMS = 2
 class Pacer:
     """Bytes and seconds."""
 
-    __slots__ = ("_alone_at", "_burst", "_datagram", "_depth", "_rate", "_time", "_tokens")
+    __slots__ = ("_alone_at", "_datagram", "_depth", "_rate", "_time", "_tokens")
 
     def __init__(self) -> None:
         self._rate = 0.0
         # One by one: bytes of a datagram, and when the next one may leave.
         self._datagram = 0
         self._alone_at = 0.0
-        self._burst = self._depth = 0.0
+        self._depth = 0.0
         self._tokens = 0.0
         self._time = 0.0
 
@@ -41,8 +41,7 @@ class Pacer:
         self._datagram = 0 if trains else datagram
         fresh = not self._depth
         initial = initial_window(datagram) - in_flight if trains else 0
-        self._burst = max(_BURST_DATAGRAMS * datagram, rate * BURST_S)
-        self._depth = max(self._burst, initial)
+        self._depth = max(_BURST_DATAGRAMS * datagram, initial, rate * BURST_S)
         if fresh:
             self._tokens = self._depth
 
@@ -67,6 +66,6 @@ class Pacer:
         """When `size` bytes may leave, as of the last `budget` call."""
         # A whole burst later at most: waking for every datagram would cost more than it smooths.
         # And a byte more than asked for, or rounding would say `now` for ever.
-        wanted = size + 1 if self._datagram else min(max(size + 1, self._burst / 2), self._burst)
+        wanted = size + 1 if self._datagram else min(max(size + 1, self._depth / 2), self._depth)
         ready = self._time + max(0.0, (wanted - self._tokens) / self._rate) if self._rate else self._time
         return max(ready, self._alone_at) if self._datagram else ready

@@ -8,7 +8,7 @@ from jsp.recovery.controller import AckSample, Controller
 def acked(
     controller: Controller, size: int, *, sent: float = 0.0, now: float = 0.0, peak: int = -1, rtt: float = 0.0
 ) -> None:
-    """`size` bytes that left at `sent` arrived; at most `peak` bytes were under way (-1: as many as the window allows)."""
+    """`size` bytes that left at `sent` arrived; `peak`: most bytes under way lately (-1: a window)."""
     sample = AckSample()
     sample.now = now
     sample.acked = size

@@ -428,7 +428,7 @@ def test_bursts_do_not_add_up_in_the_window() -> None:
             server.flush(s)
         assert arrived == burst * 100_000
         windows.append(c.paths[0].recovery.controller.window)
-    assert max(windows) == windows[-1] == windows[9] < 400_000
+    assert max(windows[10:]) <= 1.05 * windows[9] < 400_000
 
 
 def test_persistent_congestion_leaves_four_datagrams() -> None:

@@ -33,15 +33,6 @@ def test_while_little_is_under_way_the_rest_of_an_initial_window_may_leave() -> 
     assert pacer.budget(7.0) == 6 * MTU
 
 
-def test_nobody_waits_for_more_than_a_burst_because_an_initial_window_might_leave() -> None:
-    pacer = pacer_of(rate=12_000, in_flight=0)
-    pacer.budget(5.0)
-    pacer.on_sent(10 * MTU)
-    pacer.update(12_000, MTU, 0, True)
-    assert pacer.budget(5.0) == 0
-    assert pacer.ready_at(MTU) == pytest.approx(5.1, abs=0.001)
-
-
 def test_otherwise_two_datagrams_may_leave_together() -> None:
     assert pacer_of(rate=100_000).budget(5.0) == 2 * MTU
 
