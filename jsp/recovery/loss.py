@@ -339,7 +339,7 @@ class LossDetector:
         for run in acked:
             if run.marked:
                 count += run.count
-        if (count or marks is not None) and self.ecn.on_ack(count, marks):
+        if (count or marks is not None) and self.ecn.on_ack(count, marks) and not self.reliable:
             self.controller.on_mark(sent_time, now)
             self.reordering.on_mark()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jsp.recovery.carried import Carried
 from jsp.recovery.newreno import NewReno
 from jsp.recovery.resume import CarefulResume, Known
 from tests.recovery.test_loss import SIZE, confirmed, long_outage
@@ -43,3 +44,16 @@ def test_nobody_goes_back_to_an_old_window_after_that() -> None:
     story.path.resume = CarefulResume(known)
     long_outage(story, 0.3)
     assert story.path.resume is None
+
+
+def test_marks_of_what_left_by_udp_are_no_congestion_of_tcp() -> None:
+    story = confirmed()
+    story.space.sent.runs.clear()
+    story.send(3)
+    for run in story.space.sent.runs:
+        run.marked = True
+    story.path.ecn.on_sent(3)
+    story.path.reliable = True
+    story.path.controller = Carried(SIZE)
+    story.path.on_ack(story.space, [1], [4], 0.0, story.now + 0.1, (2, 0, 1))
+    assert story.path.ecn.ce == 1
