@@ -99,12 +99,12 @@ def markdown(result: dict[str, Any]) -> str:
         for each in who.values()
     ]
     late = max((statistics.median(each) for each in alone if each), default=0.0)
-    worst = sum(lateness > _LATE_MAX for each in alone for lateness in each)
+    late_runs = sum(lateness > _LATE_MAX for each in alone for lateness in each)
     warning = " **That is too much: take the figures again.**" if late > _LATE_MAX else ""
     parts.append(
         f"Meanwhile other programs and the hypervisor took {noise:.0%} of the CPU time (median); 99 % of the packets "
-        f"left the emulator at most {late:.2g} ms late (median of the rounds; {worst} of {sum(map(len, alone))} runs: "
-        f"more than {_LATE_MAX:g} ms).{warning}"
+        f"left the emulator at most {late:.2g} ms late (median of the rounds; {late_runs} of {sum(map(len, alone))} "
+        f"runs: more than {_LATE_MAX:g} ms).{warning}"
     )
     for link, samples in result["samples"].items():
         if link in PANTHEON:

@@ -263,6 +263,7 @@ class Path:
             self._restart_recovery()
 
     def _move(self, remote: Endpoint, local: Endpoint | None) -> None:
+        """`place`, with packets under way."""
         carried = self.reliable
         self.place(remote, local)
         if self.reliable != carried:

@@ -72,7 +72,7 @@ class Bbr(BbrModel):
     def __init__(self, datagram_size: int) -> None:
         super().__init__(datagram_size)
         self.state = self._undo_state = _STARTUP
-        # Of the last event, and which was the one before.
+        # What the last congestion event found, and `recovery_start` of the one before it.
         self._undo_event = math.nan
         self._undo_bw_shortterm = _NEVER
         self._undo_inflight_longterm = self._undo_inflight_shortterm = _UNBOUNDED

@@ -149,8 +149,7 @@ class LossDetector:
             space.waiting_since = run.time
         space.in_flight += run.total
         self.in_flight += run.total
-        if not self.reliable:
-            self.pacer.on_sent(run.total)
+        self.pacer.on_sent(run.total)
 
     def on_probe_sent(self, space: PacketSpace, run: SentRun) -> None:
         """A packet left that tries how large datagrams may be: it takes part in nothing else (RFC 9000 section 14.4).
@@ -162,7 +161,8 @@ class LossDetector:
         space.sent.add(run)
 
     def restart(self, controller: Controller) -> None:
-        """Nothing holds any longer that was learnt: the path leads elsewhere, or something else carries it."""
+        """The path leads elsewhere, or something else carries it: neither what was learnt of it holds any longer, nor
+        what the pacer is owed, which takes no part over TCP."""
         self.controller = controller
         self.pacer = Pacer()
         self.resume = None

@@ -95,13 +95,13 @@ def test_messages_of_one_packet_have_no_repairs() -> None:
     assert run_dated(1, traffic, LinkSpec(delay=0.02, loss=0.1), config=LOSSY).repairs < 0.01 * traffic.count
 
 
-@pytest.mark.parametrize(("seed", "burst"), [(1, 30), (2, 100)])
-def test_bursts_of_several_packets_are_repaired_by_those_behind(seed: int, burst: int) -> None:
+@pytest.mark.parametrize(("seed", "burst", "recovered"), [(1, 30, 100), (2, 100, 50)])
+def test_bursts_of_several_packets_are_repaired_by_those_behind(seed: int, burst: int, recovered: int) -> None:
     """Nor does BBR take the losses of bursts for all that the path bears, and choke what follows."""
     traffic, link = Traffic(count=3000, gap=0.05, burst=burst), LinkSpec(delay=0.02, loss=0.1)
     without = run_dated(seed, traffic, link, config=Config(congestion="bbr", repair=False))
     got = run_dated(seed, traffic, link, config=Config(congestion="bbr"))
-    assert got.recovered > 50
+    assert got.recovered > recovered
     assert got.in_time > without.in_time
 
 

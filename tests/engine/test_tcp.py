@@ -110,8 +110,11 @@ def test_where_tcp_breaks_a_handshake_goes_on_over_udp() -> None:
     assert not c.paths[0].reliable and not s.paths[0].reliable and s.paths[0].validated and world.now < 4
 
 
-def test_a_copy_of_a_packet_over_tcp_moves_nobody() -> None:
-    world = World(4)
+def copied_over_tcp(world: World) -> tuple[Node, Node, ConnectionCore, ConnectionCore, list[bytes]]:
+    """A connection, and a copy of a packet by TCP: it was faster, and answers no challenge.
+
+    Last of all, what the client sends by UDP.
+    """
     client, server, c, s = connected(world, LinkSpec(delay=0.01))
     stranger, theirs = connect_tcp(world, client, server, TCP)
     seen: list[bytes] = []
@@ -119,9 +122,14 @@ def test_a_copy_of_a_packet_over_tcp_moves_nobody() -> None:
     client.default_link.tap = seen.append
     c.ping()
     client.flush(c)
-    # It is faster than the packet itself, and answers no challenge.
     client.drop_home(stranger)
     server.receive(seen[0], stranger, local=theirs)
+    return client, server, c, s, seen
+
+
+def test_a_copy_of_a_packet_over_tcp_moves_nobody() -> None:
+    world = World(4)
+    _, _, _, s, _ = copied_over_tcp(world)
     assert s.paths[0].reliable and not s.paths[0].validated
     world.run_until(lambda: s.paths[0].validated)
     assert not s.paths[0].reliable and s.paths[0].remote == CLIENT and s.paths[0].mtu == 1200
@@ -131,15 +139,7 @@ def test_a_copy_of_a_packet_over_tcp_moves_nobody() -> None:
 def test_what_was_under_way_over_tcp_does_not_fill_the_window_of_udp(moves: tuple[str, int]) -> None:
     """Back at the address of before, and at one that is to be validated."""
     world = World(6)
-    client, server, c, s = connected(world, LinkSpec(delay=0.01))
-    stranger, theirs = connect_tcp(world, client, server, TCP)
-    seen: list[bytes] = []
-    assert client.default_link is not None
-    client.default_link.tap = seen.append
-    c.ping()
-    client.flush(c)
-    client.drop_home(stranger)
-    server.receive(seen[0], stranger, local=theirs)
+    client, server, c, s, seen = copied_over_tcp(world)
     stream = s.open_stream()
     assert stream is not None and stream.send is not None
     stream.send.write(bytes(500_000))

@@ -140,14 +140,17 @@ def test_packets_from_before_the_loss_do_not_open_the_window() -> None:
     assert c.window == 70_000
 
 
-def test_rfc_9438_5_8_time_in_which_the_window_is_not_used_does_not_count() -> None:
-    c, other = after_loss(1_000_000), after_loss(1_000_000)
-    now = 10.2
-    for _ in range(10):
+def rounds_after_loss(count: int) -> tuple[Cubic, float]:
+    """So many round trips after a loss, and when that is."""
+    c, now = after_loss(1_000_000), 10.2
+    for _ in range(count):
         now = round_trip(c, now)
-    later = 10.2
-    for _ in range(5):
-        later = round_trip(other, later)
+    return c, now
+
+
+def test_rfc_9438_5_8_time_in_which_the_window_is_not_used_does_not_count() -> None:
+    c, _ = rounds_after_loss(10)
+    other, later = rounds_after_loss(5)
     half = other.window
     for i in range(1000):
         acked(other, MTU, sent=later, now=later + i / 100, peak=other.window // 2 - 1)
@@ -159,13 +162,8 @@ def test_rfc_9438_5_8_time_in_which_the_window_is_not_used_does_not_count() -> N
 
 
 def test_rfc_9438_5_8_nor_does_time_in_which_there_was_nothing_to_send() -> None:
-    c, other = after_loss(1_000_000), after_loss(1_000_000)
-    now = 10.2
-    for _ in range(10):
-        now = round_trip(c, now)
-    later = 10.2
-    for _ in range(5):
-        later = round_trip(other, later)
+    c, _ = rounds_after_loss(10)
+    other, later = rounds_after_loss(5)
     half = other.window
     later += 60.0
     other.on_restart(later)

@@ -16,7 +16,7 @@ def test_what_left_over_tcp_is_no_debt_of_the_pacer() -> None:
         story.send(100)
         story.ack(*range(story.space.next_number - 100, story.space.next_number), at=story.now + 0.1)
     story.path.reliable = False
-    story.path.controller.window = 10 * SIZE
+    story.path.restart(NewReno(SIZE))
     assert story.path.allowance(SIZE, story.now + 0.1) >= SIZE
 
 
